@@ -1,0 +1,73 @@
+# Copyright (c) 2026, The Argos developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Declaring resources: one call to plan, or one to apply; no decision is made here."""
+
+from __future__ import annotations
+
+import json
+
+from ansible_collections.argos.edge.plugins.module_utils.admin_api import AdminApi, AdminApiError, RuntimeAbsent
+
+
+def without_unset(value):
+    """Return ``value`` less the options that the playbook left out: the runtime owns the defaults."""
+    if isinstance(value, dict):
+        return dict((key, without_unset(item)) for key, item in value.items() if item is not None)
+    if isinstance(value, list):
+        return [without_unset(item) for item in value]
+    return value
+
+
+def diff_of(changes):
+    """Return Ansible's diff, one entry for each changed resource."""
+    return [
+        dict(
+            before_header="%s %s" % (change["kind"], change["name"]),
+            after_header="%s %s" % (change["kind"], change["name"]),
+            before=_text(change.get("before")),
+            after=_text(change.get("after")),
+        )
+        for change in changes
+    ]
+
+
+def _text(spec):
+    return "" if spec is None else json.dumps(spec, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def declare(module, document):
+    """Plan (check mode) or apply ``document``, and leave by exit_json or fail_json.
+
+    A virgin guest has no runtime yet: in check mode the answer is then the whole
+    declaration as diff, validated by the argument specification alone.
+    """
+    api = AdminApi(module.params["socket"])
+    headers = {"If-Match": module.params["etag"]} if module.params.get("etag") else None
+    path = "/v1/config/plan" if module.check_mode else "/v1/config/apply"
+    try:
+        answer = api.post(path, document, headers)
+    except RuntimeAbsent as error:
+        if not module.check_mode:
+            module.fail_json(msg=str(error))
+        module.warn("No runtime answers on this machine yet: the declaration was checked by its types only.")
+        changes = _as_created(document)
+        module.exit_json(changed=bool(changes), changes=changes, diff=diff_of(changes))
+    except AdminApiError as error:
+        module.fail_json(msg=str(error), errors=error.errors, code=error.code)
+    for warning in answer.get("warnings", []):
+        module.warn(warning)
+    result = dict((key, answer[key]) for key in ("changed", "changes", "etag", "revision") if key in answer)
+    module.exit_json(diff=diff_of(answer.get("changes", [])), **result)
+
+
+def _as_created(document):
+    changes = [
+        dict(kind="settings", name=name, action="create", before=None, after=spec)
+        for name, spec in sorted((document.get("settings") or {}).items())
+    ]
+    for host in document.get("hosts") or []:
+        if host.get("state", "present") == "present":
+            spec = dict((key, value) for key, value in host.items() if key not in ("name", "state"))
+            changes.append(dict(kind="host", name=host["name"], action="create", before=None, after=spec))
+    return changes
