@@ -1,0 +1,3 @@
+"""The edge: what an operator declares, and how it becomes what Caddy runs."""
+
+from __future__ import annotations
