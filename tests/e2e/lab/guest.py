@@ -1,0 +1,141 @@
+"""The guest under test: where it is, and a shell in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.polling import until
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+
+
+class CommandError(AssertionError):
+    """A command in the guest ended with another status than 0."""
+
+
+@dataclass(frozen=True)
+class Guest:
+    """One guest, as ``.argos/<name>/guest.json`` describes it."""
+
+    name: str
+    address: str
+    bridge: str
+    state: Path
+
+    @classmethod
+    def of_checkout(cls) -> Guest:
+        """Find the guest that ARGOS_GUEST names, else the only one of this checkout."""
+        name = os.environ.get("ARGOS_GUEST")
+        known = sorted((CHECKOUT / ".argos").glob("*/guest.json"))
+        if name:
+            known = [path for path in known if path.parent.name == name]
+        if len(known) != 1:
+            found = ", ".join(path.parent.name for path in known) or "none"
+            raise RuntimeError(
+                f"The e2e suite needs one guest in {CHECKOUT}/.argos ({found}): 'make up', or ARGOS_GUEST."
+            )
+        facts = json.loads(known[0].read_text())
+        return cls(facts["name"], facts["address"], _link_to(facts["address"]), known[0].parent)
+
+    @property
+    def ca(self) -> Path:
+        """Return the root certificate of Caddy's CA, as the operator was given it."""
+        return self.state / "ca.crt"
+
+    def ssh(self, *command: str) -> list[str]:
+        """Return the controller's command line for ``command`` in the guest, as root."""
+        config = str(self.state / "ssh_config")
+        shared = [
+            "-o",
+            "ControlMaster=auto",
+            "-o",
+            f"ControlPath=/run/argos-e2e-{self.name}",
+            "-o",
+            "ControlPersist=60",
+        ]
+        patience = ["-o", "ConnectTimeout=5", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=2"]
+        return ["ssh", "-F", config, *shared, *patience, self.name, shlex.join(command)]
+
+    def run(self, *command: str, stdin: str | bytes = b"", check: bool = True, timeout: float = 60) -> str:
+        """Run a command as root and return what it printed; raise :class:`CommandError` on another status than 0."""
+        status, printed, complaint = self.attempt(*command, stdin=stdin, timeout=timeout)
+        if check and status != 0:
+            raise CommandError(f"{shlex.join(command)[:400]}: status {status}: {complaint[-2000:]}{printed[-500:]}")
+        return printed
+
+    def attempt(self, *command: str, stdin: str | bytes = b"", timeout: float = 60) -> tuple[int, str, str]:
+        """Run a command as root and return its status, output and error output."""
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        done = subprocess.run(self.ssh(*command), input=data, capture_output=True, check=False, timeout=timeout)
+        if done.returncode == 255:
+            raise ConnectionError(f"ssh to {self.name}: {done.stderr.decode(errors='replace')[-500:]}")
+        return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+
+    def shell(self, script: str, **options: object) -> str:
+        """Run a script of sh as root and return what it printed."""
+        return self.run("sh", "-euc", script, **options)  # type: ignore[arg-type]
+
+    def python(self, script: str, *arguments: str, user: str = "root", stdin: str | bytes = b"") -> str:
+        """Run a script with the guest's own Python as ``user``."""
+        return self.run(*as_user(user, "python3", "-c", script, *arguments), stdin=stdin)
+
+    def systemctl(self, verb: str, *units: str) -> None:
+        """Run systemctl on units; raise when it fails."""
+        self.run("systemctl", verb, *units, timeout=90)
+
+    def is_active(self, unit: str) -> bool:
+        """Tell whether a unit runs."""
+        return self.attempt("systemctl", "is-active", "--quiet", unit)[0] == 0
+
+    def boot_id(self) -> str:
+        """Return what changes with each boot: the moment at which process 1 began."""
+        return self.shell("stat -c %Y /proc/1; cut -d' ' -f22 /proc/1/stat")
+
+    def drop_shell(self) -> None:
+        """Close the shared connection: a guest that goes down leaves it hanging."""
+        subprocess.run([*self.ssh()[:-2], "-O", "exit", self.name], capture_output=True, check=False, timeout=20)
+
+    def begin_reboot(self) -> str:
+        """Tell the guest to boot again, and return the old boot's id at once."""
+        before = self.boot_id()
+        self.run("systemd-run", "--on-active=1", "--timer-property=AccuracySec=100ms", "systemctl", "reboot")
+        self.drop_shell()
+        return before
+
+    def wait_for_boot(self, before: str, *, within: float = 90) -> None:
+        """Wait until the guest has booted again, and its shell answers."""
+
+        def booted() -> bool:
+            try:
+                return self.boot_id() != before
+            except subprocess.TimeoutExpired:
+                return False
+
+        until(f"{self.name} boots again", booted, within=within, every=0.5)
+
+    def wait_for_units(self, *units: str, within: float = 60) -> None:
+        """Wait until all units run."""
+        until(f"{units} are active", lambda: all(self.is_active(unit) for unit in units), within=within)
+
+
+def _link_to(address: str) -> str:
+    """Return the controller's interface, a bridge, on which the guest's address lies."""
+    routes = json.loads(subprocess.check_output(["ip", "-json", "route", "get", address]))
+    return str(routes[0]["dev"])
+
+
+def as_user(user: str, *command: str) -> tuple[str, ...]:
+    """Return a command that drops root for ``user`` with that user's groups, and nothing of root's environment."""
+    if user == "root":
+        return command
+    return ("setpriv", f"--reuid={user}", f"--regid={user_group(user)}", "--init-groups", "--reset-env", *command)
+
+
+def user_group(user: str) -> str:
+    """Return the user's primary group: our users have one of their own name."""
+    return "nogroup" if user == "nobody" else user
