@@ -15,7 +15,7 @@ import os
 import socket
 
 DEFAULT_SOCKET = "/run/argos-admin/admin.sock"
-CONNECTION_OPTIONS = dict(socket=dict(type="path", default=DEFAULT_SOCKET))
+CONNECTION_OPTIONS = {"socket": {"type": "path", "default": DEFAULT_SOCKET}}
 MAX_ANSWER = 64 * 1024 * 1024  # bytes; a thousand hosts' plan is below 2 MiB
 
 
@@ -86,13 +86,13 @@ class AdminApi:
             raise RuntimeAbsent(
                 "The runtime's admin socket %s does not answer. Run role argos.edge.runtime on this machine, "
                 "or look at 'systemctl status argos' and 'argos doctor'." % self._path
-            )
+            ) from None
         except PermissionError:
             raise AdminApiError(
                 "May not open %s: the task needs become: true, or a user in group argos-admin." % self._path
-            )
+            ) from None
         except (OSError, http.client.HTTPException) as error:
-            raise AdminApiError("The runtime broke off while answering %s %s: %s" % (method, path, error))
+            raise AdminApiError("The runtime broke off while answering %s %s: %s" % (method, path, error)) from error
         finally:
             connection.close()
         return _decode(response.status, answer, method, path)
@@ -102,7 +102,9 @@ def _decode(status, answer, method, path):
     try:
         decoded = json.loads(answer.decode("utf-8")) if answer else {}
     except ValueError:
-        raise AdminApiError("The runtime answered %s %s with %d and no JSON." % (method, path, status), status)
+        raise AdminApiError(
+            "The runtime answered %s %s with %d and no JSON." % (method, path, status), status
+        ) from None
     if status < 400:
         return decoded
     error = decoded.get("error") or {} if isinstance(decoded, dict) else {}

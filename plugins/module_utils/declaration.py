@@ -13,7 +13,7 @@ from ansible_collections.argos.edge.plugins.module_utils.admin_api import AdminA
 def without_unset(value):
     """Return ``value`` less the options that the playbook left out: the runtime owns the defaults."""
     if isinstance(value, dict):
-        return dict((key, without_unset(item)) for key, item in value.items() if item is not None)
+        return {key: without_unset(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
         return [without_unset(item) for item in value]
     return value
@@ -22,12 +22,12 @@ def without_unset(value):
 def diff_of(changes):
     """Return Ansible's diff, one entry for each changed resource."""
     return [
-        dict(
-            before_header="%s %s" % (change["kind"], change["name"]),
-            after_header="%s %s" % (change["kind"], change["name"]),
-            before=_text(change.get("before")),
-            after=_text(change.get("after")),
-        )
+        {
+            "before_header": "%s %s" % (change["kind"], change["name"]),
+            "after_header": "%s %s" % (change["kind"], change["name"]),
+            "before": _text(change.get("before")),
+            "after": _text(change.get("after")),
+        }
         for change in changes
     ]
 
@@ -57,17 +57,17 @@ def declare(module, document):
         module.fail_json(msg=str(error), errors=error.errors, code=error.code)
     for warning in answer.get("warnings", []):
         module.warn(warning)
-    result = dict((key, answer[key]) for key in ("changed", "changes", "etag", "revision") if key in answer)
+    result = {key: answer[key] for key in ("changed", "changes", "etag", "revision") if key in answer}
     module.exit_json(diff=diff_of(answer.get("changes", [])), **result)
 
 
 def _as_created(document):
     changes = [
-        dict(kind="settings", name=name, action="create", before=None, after=spec)
+        {"kind": "settings", "name": name, "action": "create", "before": None, "after": spec}
         for name, spec in sorted((document.get("settings") or {}).items())
     ]
     for host in document.get("hosts") or []:
         if host.get("state", "present") == "present":
-            spec = dict((key, value) for key, value in host.items() if key not in ("name", "state"))
-            changes.append(dict(kind="host", name=host["name"], action="create", before=None, after=spec))
+            spec = {key: value for key, value in host.items() if key not in ("name", "state")}
+            changes.append({"kind": "host", "name": host["name"], "action": "create", "before": None, "after": spec})
     return changes

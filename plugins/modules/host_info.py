@@ -69,14 +69,11 @@ from ansible_collections.argos.edge.plugins.module_utils.admin_api import (
 
 def main():
     """Read one host or all."""
-    module = AnsibleModule(argument_spec=dict(CONNECTION_OPTIONS, name=dict(type="str")), supports_check_mode=True)
+    module = AnsibleModule(argument_spec=dict(CONNECTION_OPTIONS, name={"type": "str"}), supports_check_mode=True)
     api = AdminApi(module.params["socket"])
     name = module.params["name"]
     try:
-        if name is None:
-            hosts = api.get("/v1/hosts")["hosts"]
-        else:
-            hosts = [api.get("/v1/hosts/%s" % quote(name, safe=""))]
+        hosts = api.get("/v1/hosts")["hosts"] if name is None else [api.get("/v1/hosts/%s" % quote(name, safe=""))]
     except AdminApiError as error:
         if error.status != 404:
             module.fail_json(msg=str(error), errors=error.errors, code=error.code)
