@@ -17,18 +17,14 @@ WafMode = Literal["off", "detect", "block"]
 MAX_HOSTS = 5000
 
 
-class Record(msgspec.Struct, frozen=True):
-    """Base of every declared value: immutable, compared by value."""
-
-
-class Tls(Record):
+class Tls(msgspec.Struct, frozen=True):
     """Where a host's certificate comes from: Caddy's own CA, ACME, or none."""
 
     mode: TlsMode = "internal"
     email: str = ""
 
 
-class EdgeSettings(Record):
+class EdgeSettings(msgspec.Struct, frozen=True):
     """The singleton ``settings/edge``."""
 
     panel_host: str
@@ -38,21 +34,21 @@ class EdgeSettings(Record):
     auth_proxies: tuple[str, ...] = ()
 
 
-class SessionSettings(Record):
+class SessionSettings(msgspec.Struct, frozen=True):
     """The singleton ``settings/session``; both in hours."""
 
     absolute_hours: int = 168
     idle_hours: int = 24
 
 
-class CrowdsecSettings(Record):
+class CrowdsecSettings(msgspec.Struct, frozen=True):
     """The singleton ``settings/crowdsec``."""
 
     enabled: bool = True
     lapi_url: str = "http://127.0.0.1:8080"
 
 
-class SecretName(Record):
+class SecretName(msgspec.Struct, frozen=True):
     """Stands where a value is a secret: the spec holds its name only."""
 
     secret: str
@@ -61,20 +57,20 @@ class SecretName(Record):
 HeaderValue = str | SecretName
 
 
-class Upstream(Record):
+class Upstream(msgspec.Struct, frozen=True):
     """One server behind a host; ``url`` is scheme, host and port, nothing more."""
 
     url: str
     weight: int = 1
 
 
-class Auth(Record):
+class Auth(msgspec.Struct, frozen=True):
     """Whether a host asks for a sign-in."""
 
     required: bool = False
 
 
-class Waf(Record):
+class Waf(msgspec.Struct, frozen=True):
     """A host's inspection: ``custom_rules`` are SecLang, one rule each."""
 
     mode: WafMode = "off"
@@ -82,21 +78,21 @@ class Waf(Record):
     custom_rules: tuple[str, ...] = ()
 
 
-class RateLimit(Record):
+class RateLimit(msgspec.Struct, frozen=True):
     """At most ``requests`` in ``window`` seconds from one client address."""
 
     requests: int
     window: int
 
 
-class Headers(Record):
+class Headers(msgspec.Struct, frozen=True):
     """Header fields to set and to remove on the way."""
 
     set: dict[str, HeaderValue] = {}
     remove: tuple[str, ...] = ()
 
 
-class Match(Record):
+class Match(msgspec.Struct, frozen=True):
     """When a rule applies: every named condition holds, any of its values suffices."""
 
     path: tuple[str, ...] = ()
@@ -107,7 +103,7 @@ class Match(Record):
     remote_ip: tuple[str, ...] = ()
 
 
-class FixedResponse(Record, tag="fixed_response", tag_field="type"):
+class FixedResponse(msgspec.Struct, frozen=True, tag="fixed_response", tag_field="type"):
     """Answer without asking an upstream."""
 
     status: int = 200
@@ -115,21 +111,21 @@ class FixedResponse(Record, tag="fixed_response", tag_field="type"):
     content_type: str = "text/plain; charset=utf-8"
 
 
-class Redirect(Record, tag="redirect", tag_field="type"):
+class Redirect(msgspec.Struct, frozen=True, tag="redirect", tag_field="type"):
     """Send the client elsewhere."""
 
     location: str
     status: int = 302
 
 
-class Block(Record, tag="block", tag_field="type"):
+class Block(msgspec.Struct, frozen=True, tag="block", tag_field="type"):
     """Answer 403."""
 
 
 Action = FixedResponse | Redirect | Block
 
 
-class Rule(Record):
+class Rule(msgspec.Struct, frozen=True):
     """One rule of a host; lower ``priority`` is tried first, the first match wins."""
 
     priority: int
@@ -137,7 +133,7 @@ class Rule(Record):
     match: Match = Match()
 
 
-class Host(Record):
+class Host(msgspec.Struct, frozen=True):
     """A published host. ``tls`` of None means: as ``settings/edge`` says."""
 
     name: str
@@ -158,7 +154,7 @@ class Host(Record):
         return frozenset(value.secret for value in values if isinstance(value, SecretName))
 
 
-class Settings(Record):
+class Settings(msgspec.Struct, frozen=True):
     """The singletons a document names; None leaves what is stored alone."""
 
     edge: EdgeSettings | None = None
@@ -166,7 +162,7 @@ class Settings(Record):
     crowdsec: CrowdsecSettings | None = None
 
 
-class Document(Record):
+class Document(msgspec.Struct, frozen=True):
     """One call's worth of declaration."""
 
     owner: str = ""

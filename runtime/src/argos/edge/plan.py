@@ -13,7 +13,6 @@ from argos.edge.model import (
     Document,
     EdgeSettings,
     Host,
-    Record,
     SessionSettings,
     canonical,
     spec_of,
@@ -28,14 +27,14 @@ SETTINGS_TYPES: dict[str, type[EdgeSettings | SessionSettings | CrowdsecSettings
 Key = tuple[str, str]
 
 
-class Stored(Record):
+class Stored(msgspec.Struct, frozen=True):
     """A resource as it stands in the database: plain JSON values and its owner's label."""
 
     spec: dict[str, Any]
     owner: str = ""
 
 
-class State(Record):
+class State(msgspec.Struct, frozen=True):
     """All declared resources by ``(kind, name)``."""
 
     resources: dict[Key, Stored] = {}
@@ -82,7 +81,7 @@ class State(Record):
         return hashlib.sha256(self.as_json().encode()).hexdigest()
 
 
-class Change(Record):
+class Change(msgspec.Struct, frozen=True):
     """One resource that differs; ``before``/``after`` are its spec with its owner, None where there is none."""
 
     kind: str
@@ -92,7 +91,7 @@ class Change(Record):
     after: dict[str, Any] | None
 
 
-class Plan(Record):
+class Plan(msgspec.Struct, frozen=True):
     """What applying would do. ``etag`` is of the state planned against, ``state`` the one it leads to."""
 
     changes: tuple[Change, ...]
