@@ -95,12 +95,8 @@ def machine_works(port: int, text: str) -> bool:
         body = json.dumps({"machine_id": known["login"], "password": known["password"]}).encode()
     except (ValueError, KeyError, TypeError):
         return False
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/v1/watchers/login",
-        data=body,
-        headers={"Content-Type": "application/json"},
-        method="POST",
-    )
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/watchers/login", data=body, method="POST")
+    request.add_header("Content-Type", "application/json")
     return accepted(request)
 
 
