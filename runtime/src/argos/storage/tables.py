@@ -75,7 +75,7 @@ sessions = Table(
     sqlite_autoincrement=True,
 )
 
-# LOG-1: failures and bans outlive a restart. ``key`` is "address:192.0.2.7", "address:2001:db8::/64" or "account:alice".
+# LOG-1: failures and bans outlive a restart. ``key``: "address:192.0.2.7", "address:2001:db8::/64", "account:alice", …
 login_failures = Table(
     "login_failures",
     metadata,

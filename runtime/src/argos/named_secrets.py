@@ -1,0 +1,137 @@
+"""Secrets that specs refer to by name: write-only for operators, opened only where they are used."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from argos.audit import Actor, Audit
+from argos.errors import FieldError, Invalid, NotFound
+from argos.scrub import Scrubber
+from argos.storage.engine import Storage
+from argos.storage.tables import named_secrets
+from argos.vault import Vault
+
+VALUE_LIMIT = 64 * 1024  # bytes of UTF-8
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
+
+
+class NamedSecrets:
+    """Keeps them sealed; every value it sees is taught to the scrubber."""
+
+    def __init__(self, storage: Storage, vault: Vault, audit: Audit, scrubber: Scrubber) -> None:
+        self._storage = storage
+        self._vault = vault
+        self._audit = audit
+        self._scrubber = scrubber
+        with storage.read() as connection:
+            rows = connection.execute(select(named_secrets.c.name, named_secrets.c.sealed)).all()
+        scrubber.know(*(self._open(row.name, row.sealed) for row in rows))
+
+    def set(self, actor: Actor, name: str, value: str) -> bool:
+        """Store a secret; return whether that changed anything.
+
+        Raises:
+            Invalid: the name or the value is not allowed.
+        """
+        _check(name, value)
+        self._scrubber.know(value)
+        with self._storage.write() as connection:
+            row = connection.execute(select(named_secrets).where(named_secrets.c.name == name)).first()
+            if row is not None and hmac.compare_digest(self._open(name, row.sealed).encode(), value.encode()):
+                return False
+            self._store(connection, name, value, None if row is None else row.version)
+            action = "secret.create" if row is None else "secret.update"
+            self._audit.record(connection, actor, action, f"secret/{name}")
+        return True
+
+    def would_change(self, name: str, value: str) -> bool:
+        """Tell what :meth:`set` would answer, and change nothing (check mode).
+
+        Raises:
+            Invalid: the name or the value is not allowed.
+        """
+        _check(name, value)
+        self._scrubber.know(value)
+        try:
+            return not hmac.compare_digest(self.reveal(name).encode(), value.encode())
+        except NotFound:
+            return True
+
+    def reveal(self, name: str) -> str:
+        """Return a secret's value.
+
+        Raises:
+            NotFound: none has that name.
+        """
+        with self._storage.read() as connection:
+            sealed = connection.scalar(select(named_secrets.c.sealed).where(named_secrets.c.name == name))
+        if sealed is None:
+            raise NotFound(f"secret/{name}: there is no such secret")
+        value = self._open(name, sealed)
+        self._scrubber.know(value)
+        return value
+
+    def names(self) -> list[str]:
+        """Return all names, sorted."""
+        with self._storage.read() as connection:
+            return list(connection.scalars(select(named_secrets.c.name).order_by(named_secrets.c.name)))
+
+    def delete(self, actor: Actor, name: str) -> bool:
+        """Remove a secret; return whether there was one."""
+        with self._storage.write() as connection:
+            removed = connection.execute(delete(named_secrets).where(named_secrets.c.name == name)).rowcount
+            if removed:
+                self._audit.record(connection, actor, "secret.delete", f"secret/{name}")
+        return removed > 0
+
+    def digest(self, names: Iterable[str]) -> str:
+        """Return a text that changes whenever a value of these names does, and tells nothing of the values.
+
+        It lets the apply engine see a secret that changed behind an unchanged name; a missing one counts too.
+        """
+        _, key = self._vault.key("vault")
+        # A key of its own, so that the vault's is used for AES-GCM alone.
+        mac = hmac.new(hmac.digest(key, b"argos named secrets digest", "sha256"), digestmod=hashlib.sha256)
+        for name in sorted(set(names)):
+            try:
+                value = b"\1" + self.reveal(name).encode()
+            except NotFound:
+                value = b"\0"
+            for part in (name.encode(), value):
+                mac.update(len(part).to_bytes(8, "big") + part)
+        return mac.hexdigest()
+
+    def _store(self, connection: Connection, name: str, value: str, version: int | None) -> None:
+        values = {
+            "sealed": self._vault.seal("named_secrets", "sealed", name, value.encode()),
+            "version": 1 if version is None else version + 1,
+            "updated_at": self._storage.clock.now(),
+        }
+        if version is None:
+            connection.execute(insert(named_secrets).values(name=name, **values))
+        else:
+            connection.execute(update(named_secrets).where(named_secrets.c.name == name).values(**values))
+
+    def _open(self, name: str, sealed: bytes) -> str:
+        return self._vault.open("named_secrets", "sealed", name, sealed).decode()
+
+
+def _check(name: str, value: str) -> None:
+    errors = []
+    if not _NAME.match(name):
+        expected = "1 to 63 of a-z, 0-9 and '-', not beginning with '-'"
+        errors.append(FieldError(f"secret/{name[:63]}", "name", "is not allowed", expected))
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        size = -1
+    if not 0 < size <= VALUE_LIMIT:
+        problem = "is empty" if size == 0 else "is not Unicode" if size < 0 else f"has {size} bytes"
+        errors.append(FieldError(f"secret/{name[:63]}", "value", problem, f"1 to {VALUE_LIMIT} bytes of UTF-8"))
+    if errors:
+        raise Invalid(errors)

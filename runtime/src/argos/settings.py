@@ -1,0 +1,178 @@
+"""The runtime's settings, from environment variables; each error names its variable."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from argos.errors import ArgosError
+
+Mode = Literal["behind_caddy", "lan"]
+MASTER_KEY_BYTES = 32
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+class BadSetting(ArgosError):
+    """An environment variable is missing or wrong. The message never quotes a secret one's value."""
+
+    def __init__(self, variable: str, problem: str, expected: str) -> None:
+        self.variable = variable
+        super().__init__(f"{variable}: {problem}; expected {expected}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where everything is, and the master key. Defaults are the paths of docs/architecture.md."""
+
+    mode: Mode = "behind_caddy"
+    # SEC-3: not in repr, so that no traceback or log line shows it. None in processes that have no key, the gate first.
+    master_key: bytes | None = field(default=None, repr=False)
+    data_dir: Path = Path("/var/lib/argos")
+    edge_dir: Path = Path("/var/lib/argos-edge")
+    panel_socket: Path = Path("/run/argos-panel/panel.sock")
+    panel_listen: tuple[str, int] = ("0.0.0.0", 9080)  # noqa: S104 - lan mode is for the whole network
+    panel_hosts: tuple[str, ...] = ()
+    admin_socket: Path = Path("/run/argos-admin/admin.sock")
+    caddy_socket: Path = Path("/run/argos-caddy/admin.sock")
+    gate_socket: Path = Path("/run/argos-gate/gate.sock")
+    seen_socket: Path = Path("/run/argos-seen/seen.sock")
+    epoch_file: Path = Path("/run/argos-epoch/epoch")
+    credentials_dir: Path = Path("/run/argos-credentials")
+    lapi_url: str = "http://127.0.0.1:8080"
+    caddy_binary: Path = Path("/usr/bin/argos-caddy")
+    access_log: Path = Path("/var/log/argos-caddy/access.log")
+    log_level: str = "INFO"
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.data_dir / "argos.db"
+
+    def require_master_key(self) -> bytes:
+        """Return the 32 bytes of the master key.
+
+        Raises:
+            BadSetting: the process was started without one.
+        """
+        if self.master_key is None:
+            raise BadSetting("ARGOS_MASTER_KEY", "is not set", "base64 of 32 random bytes")
+        return self.master_key
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str]) -> Settings:
+        """Read the settings; a variable that is absent or empty keeps its default.
+
+        Raises:
+            BadSetting: naming the first variable that is wrong.
+        """
+        defaults = cls()
+        return cls(
+            mode=_mode(env),
+            master_key=_master_key(env),
+            data_dir=_path(env, "ARGOS_DATA_DIR", defaults.data_dir),
+            edge_dir=_path(env, "ARGOS_EDGE_DIR", defaults.edge_dir),
+            panel_socket=_path(env, "ARGOS_PANEL_SOCKET", defaults.panel_socket),
+            panel_listen=_listen(env, defaults.panel_listen),
+            panel_hosts=_hosts(env),
+            admin_socket=_path(env, "ARGOS_ADMIN_SOCKET", defaults.admin_socket),
+            caddy_socket=_path(env, "ARGOS_CADDY_SOCKET", defaults.caddy_socket),
+            gate_socket=_path(env, "ARGOS_GATE_SOCKET", defaults.gate_socket),
+            seen_socket=_path(env, "ARGOS_SEEN_SOCKET", defaults.seen_socket),
+            epoch_file=_path(env, "ARGOS_EPOCH_FILE", defaults.epoch_file),
+            credentials_dir=_path(env, "ARGOS_CREDENTIALS_DIR", defaults.credentials_dir),
+            lapi_url=_url(env, "ARGOS_LAPI_URL", defaults.lapi_url),
+            caddy_binary=_path(env, "ARGOS_CADDY_BINARY", defaults.caddy_binary),
+            access_log=_path(env, "ARGOS_ACCESS_LOG", defaults.access_log),
+            log_level=_log_level(env, defaults.log_level),
+        )
+
+
+def decode_master_key(text: str) -> bytes:
+    """Decode a master key.
+
+    Args:
+        text: base64 (standard alphabet) of 32 bytes.
+
+    Raises:
+        BadSetting: it is something else; the text is not quoted.
+    """
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        raise BadSetting("ARGOS_MASTER_KEY", "is not base64", "base64 of 32 random bytes") from None
+    if len(key) != MASTER_KEY_BYTES:
+        raise BadSetting("ARGOS_MASTER_KEY", f"holds {len(key)} bytes", "base64 of 32 random bytes")
+    return key
+
+
+def _mode(env: Mapping[str, str]) -> Mode:
+    value = env.get("ARGOS_MODE", "") or "behind_caddy"
+    if value == "behind_caddy":
+        return "behind_caddy"
+    if value == "lan":
+        return "lan"
+    raise BadSetting("ARGOS_MODE", f"is {value!r}", "behind_caddy or lan")
+
+
+def _master_key(env: Mapping[str, str]) -> bytes | None:
+    value = env.get("ARGOS_MASTER_KEY", "")
+    return decode_master_key(value) if value else None
+
+
+def _path(env: Mapping[str, str], variable: str, default: Path) -> Path:
+    value = env.get(variable, "")
+    if not value:
+        return default
+    if not value.startswith("/") or "\0" in value:
+        raise BadSetting(variable, f"is {value!r}", f"an absolute path such as {default}")
+    return Path(value)
+
+
+def _listen(env: Mapping[str, str], default: tuple[str, int]) -> tuple[str, int]:
+    value = env.get("ARGOS_PANEL_LISTEN", "")
+    if not value:
+        return default
+    host, _, port = value.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    try:
+        ipaddress.ip_address(host)
+        number = int(port)
+    except ValueError:
+        number = 0
+    if not 0 < number <= 65535:
+        raise BadSetting("ARGOS_PANEL_LISTEN", f"is {value!r}", "address:port such as 0.0.0.0:9080 or [::]:9080")
+    return host, number
+
+
+def _hosts(env: Mapping[str, str]) -> tuple[str, ...]:
+    names = [name.strip().lower() for name in env.get("ARGOS_PANEL_HOSTS", "").split(",")]
+    for name in names:
+        if name and not all(letter.isalnum() or letter in ".-:[]" for letter in name):
+            raise BadSetting("ARGOS_PANEL_HOSTS", f"holds {name!r}", "host names separated by commas")
+    return tuple(name for name in names if name)
+
+
+def _url(env: Mapping[str, str], variable: str, default: str) -> str:
+    value = env.get(variable, "") or default
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        # The value may carry a password, so it is not quoted.
+        raise BadSetting(variable, "is no http(s) URL", f"a URL such as {default}")
+    return value.rstrip("/")
+
+
+def _log_level(env: Mapping[str, str], default: str) -> str:
+    value = (env.get("ARGOS_LOG_LEVEL", "") or default).upper()
+    if value not in LOG_LEVELS:
+        raise BadSetting("ARGOS_LOG_LEVEL", f"is {value!r}", "one of " + ", ".join(LOG_LEVELS))
+    return value

@@ -1,0 +1,167 @@
+"""The database: SQLite in WAL mode, through SQLAlchemy Core.
+
+Several processes share the file: the runtime and CLI commands write, the gate
+reads. ``synchronous=FULL`` makes a commit outlive a power cut, so that a
+revocation that was answered stays one.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.pool import QueuePool
+
+from argos.clock import Clock
+from argos.errors import ArgosError, Unavailable
+
+BUSY_TIMEOUT_S = 10
+FILE_MODE = 0o640  # the group, argos-gate, reads
+READERS = 8
+
+
+class Storage:
+    """The one database file of this guest.
+
+    Args:
+        path: the file; made with mode 0640 by :meth:`migrate` if it is not there.
+        clock: the time that services built on this storage go by.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.path = path
+        self.clock = clock
+        self._writing = threading.Lock()
+        self._writer_thread: int | None = None
+        self._writer = _engine(path, read_only=False)
+        self._reader = _engine(path, read_only=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give a connection that sees one unchanging snapshot; writing on it fails.
+
+        Raises:
+            Unavailable: the database cannot be opened or stays locked.
+        """
+        with _said_plainly(self.path), self._reader.connect() as connection:
+            connection.exec_driver_sql("BEGIN")
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Give the connection of a transaction that commits at the end, or rolls back on an exception.
+
+        ``BEGIN IMMEDIATE``: a deferred transaction that reads and then writes fails
+        under load whatever the timeout. Writers of this process queue on a lock, those
+        of other processes on SQLite's.
+
+        Raises:
+            Unavailable: the database cannot be opened or stays locked for 10 s.
+        """
+        if self._writer_thread == threading.get_ident():
+            raise RuntimeError("write() inside write(): pass the connection on instead")
+        if not self._writing.acquire(timeout=BUSY_TIMEOUT_S):
+            raise Unavailable("The database is busy with another change")
+        self._writer_thread = threading.get_ident()
+        try:
+            with _said_plainly(self.path), self._writer.connect() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                yield connection
+                connection.commit()
+        finally:
+            self._writer_thread = None
+            self._writing.release()
+
+    def migrate(self) -> None:
+        """Make the file if need be, and bring its schema to this version's.
+
+        Raises:
+            SchemaTooNew: a newer version of Argos wrote it.
+        """
+        from argos.storage.upgrade import upgrade
+
+        self._create_file()
+        with _said_plainly(self.path):
+            upgrade(self.path)
+
+    def quick_check(self) -> list[str]:
+        """Return what SQLite finds wrong with the file, nothing if it is sound (for ``argos doctor``)."""
+        try:
+            with self.read() as connection:
+                found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA quick_check(20)")]
+                broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(20)
+        except (ArgosError, DatabaseError) as error:
+            return [str(error.__cause__ or error)]
+        return [line for line in found if line != "ok"] + [
+            f"row {row[1]} of {row[0]} refers to a missing row of {row[2]}" for row in broken
+        ]
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._reader.dispose()
+        self._writer.dispose()
+
+    def _create_file(self) -> None:
+        # SQLite gives -wal and -shm the mode of the main file, whatever the umask, so only this one is set.
+        try:
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
+        except OSError as error:
+            raise Unavailable(f"Database {self.path}: cannot be opened: {error.strerror}") from error
+        try:
+            if os.fstat(fd).st_uid == os.geteuid():
+                os.fchmod(fd, FILE_MODE)
+        finally:
+            os.close(fd)
+
+
+def _engine(path: Path, *, read_only: bool) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}",
+        poolclass=QueuePool,
+        pool_size=READERS if read_only else 1,
+        max_overflow=READERS if read_only else 0,
+        pool_timeout=BUSY_TIMEOUT_S,
+        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+    )
+
+    def prepare(raw: sqlite3.Connection, _record: Any) -> None:
+        # The driver's own implicit BEGIN is off: transactions here are begun by read() and write().
+        raw.isolation_level = None
+        raw.execute("PRAGMA journal_mode=WAL")
+        raw.execute("PRAGMA synchronous=FULL")
+        raw.execute("PRAGMA foreign_keys=ON")
+        raw.execute("PRAGMA trusted_schema=OFF")
+        if read_only:
+            raw.execute("PRAGMA query_only=ON")
+
+    event.listen(engine, "connect", prepare)
+    return engine
+
+
+@contextmanager
+def _said_plainly(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        # Without the statement: SQLAlchemy's own text shows its parameters, and those may be secrets.
+        raise Unavailable(f"Database {path}: {error.orig}") from error
+    except DatabaseError as error:
+        if type(error) is DatabaseError:  # "file is not a database", "database disk image is malformed"
+            raise Unavailable(f"Database {path}: {error.orig}") from error
+        raise
+
+
+def schema_version(connection: Connection) -> str | None:
+    """Return the schema's revision, None for a database without one."""
+    known = connection.execute(text("SELECT 1 FROM sqlite_master WHERE type='table' AND name='alembic_version'"))
+    if known.first() is None:
+        return None
+    row = connection.execute(text("SELECT version_num FROM alembic_version")).first()
+    return None if row is None else str(row[0])
