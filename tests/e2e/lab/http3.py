@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from aioquic.asyncio.protocol import QuicConnectionProtocol
@@ -91,4 +92,5 @@ def ask(
             protocol.close()
             transport.close()
 
-    return asyncio.run(exchange())
+    with ThreadPoolExecutor(max_workers=1) as thread:  # a test's own thread may hold the browser's event loop
+        return thread.submit(asyncio.run, exchange()).result()

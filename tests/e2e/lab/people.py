@@ -62,9 +62,8 @@ class Panel:
     def change_password(self, visitor: Visitor, person: Person, new: str) -> httpx.Response:
         """Send the change-password form, and note the new password when it was taken."""
         page = visitor.navigate(f"{self.url}/password")
-        answer = self.post(
-            visitor, "/password", {**hidden_fields(page.text), **_password_fields(page.text, person, new)}
-        )
+        fields = {**hidden_fields(page.text), "current": person.password, "new": new, "again": new}
+        answer = self.post(visitor, "/password", fields)
         if answer.status_code in (302, 303):
             person.password = new
         return answer
