@@ -1,0 +1,252 @@
+"""The store of sessions: one row per sign-in, two tokens, and revocation that the gate sees at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, select, update
+
+from argos.audit import Actor, Audit
+from argos.epoch import EpochWriter
+from argos.errors import Conflict, NotFound, Unavailable
+from argos.sessions.lifetimes import Lifetimes, read_lifetimes
+from argos.sessions.model import Assurance, IssuedSession, Session
+from argos.sessions.tokens import new_token, token_hash
+from argos.storage.engine import Storage
+from argos.storage.tables import sessions, users
+
+SEEN_EVERY = 300  # seconds between two writes of one session's last_seen_at
+PER_USER = 100  # sessions one person may have; the oldest go (DAT-4)
+ADDRESS_LIMIT = 64
+USER_AGENT_LIMIT = 256
+_BATCH = 500
+
+_COLUMNS = (
+    sessions.c.id,
+    sessions.c.user_id,
+    users.c.username,
+    users.c.name,
+    users.c.email,
+    users.c.role,
+    users.c.provider,
+    sessions.c.assurance,
+    sessions.c.created_at,
+    sessions.c.last_seen_at,
+    sessions.c.expires_at,
+    sessions.c.address,
+    sessions.c.user_agent,
+)
+
+
+class Sessions:
+    """Begins, finds, renews and revokes sessions.
+
+    Every revocation is commit, then ``epoch.advance()``, then return (LOG-5).
+    """
+
+    def __init__(self, storage: Storage, audit: Audit, epoch: EpochWriter) -> None:
+        self._storage = storage
+        self._audit = audit
+        self._epoch = epoch
+
+    def begin(self, actor: Actor, user_id: int, address: str, user_agent: str = "") -> IssuedSession:
+        """Sign a person in, after their credentials were checked.
+
+        The assurance is ``password_change`` while the account must change its password.
+
+        Args:
+            actor: who signs in.
+            user_id: whose session it is.
+            address: the client's address.
+            user_agent: the browser's name for itself; cut at 256 characters.
+
+        Raises:
+            NotFound: there is no such user.
+            Conflict: the user is disabled.
+        """
+        with self._storage.write() as connection:
+            issued = self._insert(connection, user_id, address, user_agent)
+            dropped = self._drop_oldest(connection, user_id)
+            after = {"session": issued.session.id, "assurance": issued.session.assurance, "dropped": dropped}
+            self._audit.record(connection, actor, "session.begin", f"user/{issued.session.username}", after=after)
+        if dropped:
+            self._epoch.advance()
+        return issued
+
+    def find_panel(self, token: str) -> Session | None:
+        """Return the live session of a panel cookie, and note at most every 5 min that it was seen.
+
+        None when it is unknown, expired, idle for too long, or its user is disabled.
+        """
+        hashed = token_hash(token)
+        if hashed is None:
+            return None
+        found = self._find(sessions.c.panel_token_hash == hashed)
+        if found is not None and self._storage.clock.now() - found.last_seen_at >= SEEN_EVERY:
+            self._see(found.id)
+        return found
+
+    def find_edge(self, token: str) -> Session | None:
+        """Return the live session of a published hosts' cookie; None as for :meth:`find_panel`."""
+        hashed = token_hash(token)
+        return None if hashed is None else self._find(sessions.c.edge_token_hash == hashed)
+
+    def renew(self, actor: Actor, session_id: int, address: str, user_agent: str = "") -> IssuedSession:
+        """Replace a session after a rise of privilege: new tokens, and the old ones die (session fixation).
+
+        Raises:
+            NotFound: it has ended meanwhile.
+            Conflict: its user is disabled.
+        """
+        with self._storage.write() as connection:
+            user_id = connection.scalar(select(sessions.c.user_id).where(sessions.c.id == session_id))
+            if user_id is None:
+                raise NotFound("The session has ended; sign in again")
+            connection.execute(delete(sessions).where(sessions.c.id == session_id))
+            issued = self._insert(connection, user_id, address, user_agent)
+            self._audit.record(
+                connection,
+                actor,
+                "session.renew",
+                f"user/{issued.session.username}",
+                before={"session": session_id},
+                after={"session": issued.session.id, "assurance": issued.session.assurance},
+            )
+        self._epoch.advance()
+        return issued
+
+    def revoke(self, actor: Actor, session_id: int) -> bool:
+        """End one session, panel and published hosts together; return whether it was there."""
+        with self._storage.write() as connection:
+            username = connection.scalar(
+                select(users.c.username).join(sessions).where(sessions.c.id == session_id),
+            )
+            if username is None:
+                return False
+            connection.execute(delete(sessions).where(sessions.c.id == session_id))
+            self._audit.record(connection, actor, "session.revoke", f"user/{username}", before={"session": session_id})
+        self._epoch.advance()
+        return True
+
+    def revoke_user(self, actor: Actor, user_id: int) -> int:
+        """End all sessions of one person; return how many there were."""
+        with self._storage.write() as connection:
+            username = connection.scalar(select(users.c.username).where(users.c.id == user_id))
+            ended = self.delete_of_user(connection, user_id)
+            if ended:
+                self._audit.record(
+                    connection, actor, "session.revoke_user", f"user/{username}", before={"sessions": ended}
+                )
+        if ended:
+            self._epoch.advance()
+        return ended
+
+    def delete_of_user(self, connection: Connection, user_id: int) -> int:
+        """Delete a person's sessions inside the caller's transaction.
+
+        The caller audits, commits, and then advances the epoch.
+        """
+        return connection.execute(delete(sessions).where(sessions.c.user_id == user_id)).rowcount
+
+    def touch_seen(self, edge_token_hashes: Iterable[bytes]) -> int:
+        """Note that live sessions were seen by the gate; return how many rows were written.
+
+        At most one write per session in 5 min, no advance of the epoch, and a
+        session that has expired or gone idle is not brought back.
+
+        Args:
+            edge_token_hashes: SHA-256 of edge tokens, 32 bytes each; others are ignored.
+        """
+        wanted = sorted({hashed for hashed in edge_token_hashes if len(hashed) == 32})
+        written = 0
+        for start in range(0, len(wanted), _BATCH):
+            with self._storage.write() as connection:
+                batch = wanted[start : start + _BATCH]
+                written += self._touch(connection, sessions.c.edge_token_hash.in_(batch))
+        return written
+
+    def list_for(self, user_id: int) -> list[Session]:
+        """Return a person's live sessions, the newest first."""
+        with self._storage.read() as connection:
+            rows = connection.execute(
+                select(*_COLUMNS)
+                .join(users)
+                .where(sessions.c.user_id == user_id, *self._live(connection))
+                .order_by(sessions.c.id.desc())
+            )
+            return [_session(row) for row in rows]
+
+    def sweep(self) -> int:
+        """Delete sessions that have expired or gone idle; return how many. They were dead already: no epoch."""
+        now = self._storage.clock.now()
+        with self._storage.write() as connection:
+            idle = read_lifetimes(connection).idle
+            dead = or_(sessions.c.expires_at <= now, sessions.c.last_seen_at <= now - idle)
+            return connection.execute(delete(sessions).where(dead)).rowcount
+
+    def _find(self, condition: ColumnElement[bool]) -> Session | None:
+        with self._storage.read() as connection:
+            query = select(*_COLUMNS).join(users).where(condition, *self._live(connection))
+            row = connection.execute(query).first()
+        return None if row is None else _session(row)
+
+    def _live(self, connection: Connection) -> tuple[ColumnElement[bool], ...]:
+        now = self._storage.clock.now()
+        idle = read_lifetimes(connection).idle
+        return (sessions.c.expires_at > now, sessions.c.last_seen_at > now - idle, users.c.disabled.is_(False))
+
+    def _see(self, session_id: int) -> None:
+        try:
+            with self._storage.write() as connection:
+                self._touch(connection, sessions.c.id == session_id)
+        except Unavailable:
+            return  # a busy database makes nobody signed out; the next request tries again
+
+    def _touch(self, connection: Connection, condition: ColumnElement[bool]) -> int:
+        now = self._storage.clock.now()
+        idle = read_lifetimes(connection).idle
+        statement = update(sessions).where(
+            condition,
+            sessions.c.expires_at > now,
+            sessions.c.last_seen_at > now - idle,
+            sessions.c.last_seen_at <= now - SEEN_EVERY,
+        )
+        return connection.execute(statement.values(last_seen_at=now)).rowcount
+
+    def _insert(self, connection: Connection, user_id: int, address: str, user_agent: str) -> IssuedSession:
+        user = connection.execute(select(users).where(users.c.id == user_id)).first()
+        if user is None:
+            raise NotFound(f"There is no user with id {user_id}")
+        if user.disabled:
+            raise Conflict(f"user/{user.username}: is disabled")
+        now = self._storage.clock.now()
+        lifetimes: Lifetimes = read_lifetimes(connection)
+        assurance: Assurance = "password_change" if user.must_change_password else "full"
+        panel_token, edge_token = new_token(), new_token()
+        inserted = connection.execute(
+            insert(sessions)
+            .values(
+                user_id=user_id,
+                panel_token_hash=token_hash(panel_token),
+                edge_token_hash=token_hash(edge_token),
+                assurance=assurance,
+                created_at=now,
+                last_seen_at=now,
+                expires_at=now + lifetimes.absolute,
+                address=address[:ADDRESS_LIMIT],
+                user_agent=user_agent[:USER_AGENT_LIMIT],
+            )
+            .returning(sessions.c.id)
+        ).scalar_one()
+        row = connection.execute(select(*_COLUMNS).join(users).where(sessions.c.id == inserted)).one()
+        return IssuedSession(_session(row), panel_token, edge_token)
+
+    def _drop_oldest(self, connection: Connection, user_id: int) -> int:
+        kept = select(sessions.c.id).where(sessions.c.user_id == user_id).order_by(sessions.c.id.desc()).limit(PER_USER)
+        statement = delete(sessions).where(sessions.c.user_id == user_id, sessions.c.id.not_in(kept.scalar_subquery()))
+        return connection.execute(statement).rowcount
+
+
+def _session(row: Row[Any]) -> Session:
+    return Session(**row._mapping)
