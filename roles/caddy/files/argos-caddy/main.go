@@ -1,0 +1,17 @@
+// argos-caddy is Caddy with the two handlers that guard every published host: the WAF and the CrowdSec bouncer.
+package main
+
+import (
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+
+	_ "github.com/caddy-dns/cloudflare"
+	_ "github.com/caddy-dns/route53"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+	_ "github.com/mholt/caddy-ratelimit"
+
+	_ "argos-caddy/counters"
+	_ "argos-caddy/crowdsec"
+	_ "argos-caddy/waf"
+)
+
+func main() { caddycmd.Main() }
