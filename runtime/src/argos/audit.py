@@ -56,7 +56,7 @@ class Audit:
         self._vault = vault
         self._scrubber = scrubber
 
-    def record(
+    def record(  # noqa: PLR0917 - who, what, on what, from what to what: the order of every call
         self,
         connection: Connection,
         actor: Actor,

@@ -37,7 +37,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 class Accounts:
     """Makes, changes and removes accounts, and authenticates people."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - wired once, in the composition root
         self,
         storage: Storage,
         audit: Audit,
@@ -143,27 +143,29 @@ class Accounts:
             raise Conflict(f"user/{username}: there is an account of that name already") from None
 
     def change_password(
-        self,
-        actor: Actor,
-        username: str,
-        current: str,
-        new: str,
-        address: str,
-        device_token: str | None = None,
+        self, actor: Actor, user_id: int, current: str, new: str, *, device_token: str | None = None
     ) -> User:
         """Set one's own password, knowing the current one. All sessions end: begin a new one afterwards.
 
+        Args:
+            actor: the person, with the address that failures count for.
+            user_id: whose password it is.
+            current: the password of now.
+            new: the password from now on.
+            device_token: as for :meth:`authenticate`.
+
         Raises:
+            NotFound: there is no such user.
             Invalid: the new password is not allowed, or is the current one.
             BadCredentials, TooManyFailedLogins, Busy: as :meth:`authenticate`, of the current password.
         """
-        resource = f"user/{username}"
-        problems = password_problems(resource, new, "new_password")
+        username = self.get_by_id(user_id).username
+        problems = password_problems(f"user/{username}", new, "new_password")
         if new == current:
-            problems.append(FieldError(resource, "new_password", "is the current password", "another one"))
+            problems.append(FieldError(f"user/{username}", "new_password", "is the current password", "another one"))
         if problems:
             raise Invalid(problems)
-        user = self.authenticate(username, current, address, device_token)
+        user = self.authenticate(username, current, actor.address, device_token)
         return self._set_password(actor, "user.change_password", user.username, new, must_change=False)
 
     def reset_password(self, actor: Actor, username: str, new: str, *, must_change_password: bool = True) -> User:
@@ -245,6 +247,18 @@ class Accounts:
         """
         with self._storage.read() as connection:
             return _user(_row(connection, username))
+
+    def get_by_id(self, user_id: int) -> User:
+        """Return an account by its id.
+
+        Raises:
+            NotFound: there is no such user.
+        """
+        with self._storage.read() as connection:
+            row = connection.execute(select(users).where(users.c.id == user_id)).first()
+        if row is None:
+            raise NotFound(f"There is no user with id {user_id}")
+        return _user(row)
 
     def list(self) -> list[User]:
         """Return all accounts, by name."""

@@ -93,18 +93,20 @@ class Sessions:
         return None if hashed is None else self._find(sessions.c.edge_token_hash == hashed)
 
     def renew(self, actor: Actor, session_id: int, address: str, user_agent: str = "") -> IssuedSession:
-        """Replace a session after a rise of privilege: new tokens, and the old ones die (session fixation).
+        """Replace a live session after a rise of privilege: new tokens, and the old ones die (session fixation).
+
+        The absolute end stays where it was: renewing makes no session immortal.
 
         Raises:
             NotFound: it has ended meanwhile.
-            Conflict: its user is disabled.
         """
         with self._storage.write() as connection:
-            user_id = connection.scalar(select(sessions.c.user_id).where(sessions.c.id == session_id))
-            if user_id is None:
+            query = select(*_COLUMNS).join(users).where(sessions.c.id == session_id, *self._live(connection))
+            row = connection.execute(query).first()
+            if row is None:
                 raise NotFound("The session has ended; sign in again")
             connection.execute(delete(sessions).where(sessions.c.id == session_id))
-            issued = self._insert(connection, user_id, address, user_agent)
+            issued = self._insert(connection, row.user_id, address, user_agent, expires_at=row.expires_at)
             self._audit.record(
                 connection,
                 actor,
@@ -214,7 +216,9 @@ class Sessions:
         )
         return connection.execute(statement.values(last_seen_at=now)).rowcount
 
-    def _insert(self, connection: Connection, user_id: int, address: str, user_agent: str) -> IssuedSession:
+    def _insert(
+        self, connection: Connection, user_id: int, address: str, user_agent: str, *, expires_at: int | None = None
+    ) -> IssuedSession:
         user = connection.execute(select(users).where(users.c.id == user_id)).first()
         if user is None:
             raise NotFound(f"There is no user with id {user_id}")
@@ -233,7 +237,7 @@ class Sessions:
                 assurance=assurance,
                 created_at=now,
                 last_seen_at=now,
-                expires_at=now + lifetimes.absolute,
+                expires_at=now + lifetimes.absolute if expires_at is None else expires_at,
                 address=address[:ADDRESS_LIMIT],
                 user_agent=user_agent[:USER_AGENT_LIMIT],
             )
@@ -248,5 +252,5 @@ class Sessions:
         return connection.execute(statement).rowcount
 
 
-def _session(row: Row[Any]) -> Session:
-    return Session(**row._mapping)
+def _session(row: Row[*tuple[Any, ...]]) -> Session:
+    return Session(**row._asdict())
