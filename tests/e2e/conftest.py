@@ -9,6 +9,7 @@ import pytest
 from lab.admin_api import AdminApi, Declaration
 from lab.crowdsec import CrowdSec
 from lab.guest import Guest
+from lab.hosts import standard_hosts
 from lab.namespace import PublicNetwork
 from lab.people import Panel, People, Person, new_password
 from lab.visitor import Visitor
@@ -51,18 +52,6 @@ def declaration(api: AdminApi) -> Iterator[Declaration]:
     declared.apply(standard_hosts(declared))
     yield declared
     declared.clear()
-
-
-def standard_hosts(declared: Declaration) -> list[dict[str, Any]]:
-    """Return the hosts of the suite: one for each thing that a host can be told to be."""
-    return [
-        declared.host("e2e-open"),
-        declared.host("e2e-guarded", auth={"required": True}),
-        declared.host("e2e-guarded-waf", auth={"required": True}, waf={"mode": "block"}),
-        declared.host("e2e-block", waf={"mode": "block"}),
-        declared.host("e2e-detect", waf={"mode": "detect"}),
-        declared.host("e2e-limited", rate_limit={"requests": 5, "window": 30}),
-    ]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,83 @@
+"""``lan`` mode: the panel over plain HTTP on the network that is trusted, and nothing believed that a client says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from lab.guest import Guest
+from lab.namespace import PublicNetwork
+from lab.people import Panel, Person, hidden_fields
+from lab.polling import until
+from lab.visitor import Visitor
+
+ENVIRONMENT = "/etc/argos/argos.env"
+
+
+@pytest.fixture(scope="module")
+def lan(guest: Guest, network: PublicNetwork, panel: Panel, alice: Person) -> Iterator[str]:
+    """Switch the runtime to ``lan`` as its role does, and back."""
+    kept = guest.shell(f"cat {ENVIRONMENT}")
+    lines = [line for line in kept.splitlines() if not line.startswith(("ARGOS_MODE=", "ARGOS_PANEL_"))]
+    lines += ["ARGOS_MODE=lan", "ARGOS_PANEL_LISTEN=0.0.0.0:9080", f"ARGOS_PANEL_HOSTS={guest.address}", ""]
+    client = Visitor(guest, network)
+    try:
+        guest.shell(f"umask 077; cat > {ENVIRONMENT}; systemctl restart argos", stdin="\n".join(lines))
+        url = f"http://{panel.host}:9080"
+        until("the panel serves the LAN", lambda: _answers(client, f"{url}/login"), within=40)
+        yield url
+    finally:
+        guest.shell(f"umask 077; cat > {ENVIRONMENT}; systemctl restart argos", stdin=kept)
+        until("the panel is back behind Caddy", lambda: _answers(client, f"{panel.url}/login"), within=40)
+        client.close()
+
+
+def _answers(client: Visitor, url: str) -> bool:
+    try:
+        return client.get(url).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def submit(client: Visitor, url: str, person: Person, **headers: str) -> httpx.Response:
+    page = client.get(f"{url}/login")
+    fields = {**hidden_fields(page.text), "username": person.username, "password": person.password}
+    return client.post(f"{url}/login", data=fields, headers={"Origin": url, **headers})
+
+
+@pytest.mark.threat("LOG-3")
+def test_sign_in_works_and_the_cookies_are_those_of_plain_http(visitor: Visitor, lan: str, alice: Person) -> None:
+    answer = submit(visitor, lan, alice, **{"X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example"})
+    assert answer.status_code == 303
+    assert "evil" not in answer.headers["Location"]
+    cookies = answer.headers.get_list("set-cookie")
+    assert {line.split("=", 1)[0] for line in cookies} >= {"argos_panel", "argos_session"}
+    assert all("HttpOnly" in line and "Secure" not in line for line in cookies), cookies
+    home = visitor.get(f"{lan}/")
+    assert home.status_code == 200
+    assert "Strict-Transport-Security" not in home.headers
+    assert home.headers["X-Frame-Options"] == "DENY"
+
+
+@pytest.mark.threat("LOG-3")
+def test_a_foreign_host_is_refused(guest: Guest, visitor: Visitor, lan: str) -> None:
+    for host in ("evil.example", "evil.example:9080", "argos.evil.example", "localhost", "169.254.1.1", ""):
+        answer = visitor.get(f"{lan}/login", headers={"Host": host})
+        assert answer.status_code in (400, 403, 421), (host, answer.status_code)
+    allowed = visitor.get(f"{lan}/login", headers={"Host": f"{guest.address}:9080"})
+    assert allowed.status_code == 200
+    proxied = visitor.get(f"{lan}/login", headers={"Host": "evil.example", "X-Forwarded-Host": guest.address})
+    assert proxied.status_code in (400, 403, 421)
+
+
+@pytest.mark.threat("LOG-1")
+@pytest.mark.threat("LOG-3")
+def test_a_forwarded_address_is_not_believed(new_visitor, lan: str, alice: Person) -> None:
+    guesser, other = new_visitor(), new_visitor()
+    wrong = Person("e2e-nobody-here-either", "guess")
+    for number in range(5):
+        claim = {"X-Forwarded-For": f"192.0.2.{number}", "Argos-Client-Ip": f"192.0.2.{number}"}
+        assert submit(guesser, lan, wrong, **claim).status_code != 303
+    assert submit(guesser, lan, alice, **{"X-Forwarded-For": "192.0.2.99"}).status_code == 429
+    assert submit(other, lan, alice, **{"X-Forwarded-For": guesser.address}).status_code == 303
