@@ -90,6 +90,11 @@ class Database:
     def delete_session(self, token: str) -> None:
         self.execute(sa.delete(tables.sessions).where(tables.sessions.c.edge_token_hash == token_hash(token)))
 
+    def checkpoint(self) -> None:
+        """Put everything into the one file, so that a copy of it is whole."""
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         self.engine.dispose()
 

@@ -193,6 +193,8 @@ class GateProtocol(asyncio.Protocol):
         self._unfinished = 0
         connections = self.connections
         self.since = connections.tick
+        if self._parser.get_http_version() != "1.1":
+            raise _Refused(400)
         if self._url == b"/verify" and self._parser.get_method() == b"GET":
             answer = connections.verifier.answer(self._headers)
         elif self._url == b"/healthz" and self._parser.get_method() == b"GET":

@@ -86,9 +86,7 @@ async def _serve_until_signalled(listener: socket.socket, verifier: Verifier, en
     await serve(listener, verifier, environ, stop)
 
 
-async def serve(
-    listener: socket.socket, verifier: Verifier, environ: Mapping[str, str], stop: asyncio.Event
-) -> None:
+async def serve(listener: socket.socket, verifier: Verifier, environ: Mapping[str, str], stop: asyncio.Event) -> None:
     """Answer on ``listener`` until ``stop`` is set, then finish what has begun."""
     loop = asyncio.get_running_loop()
     connections = Connections(verifier, loop.time())

@@ -98,6 +98,8 @@ class Store:
             self._connection = None
 
     def _row(self, sql: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
+        if self._connection is None and self._monotonic() < self._retry_at:
+            raise StoreUnavailable(self.state)
         try:
             connection = self._open()
             row: tuple[Any, ...] | None = connection.execute(sql, values).fetchone()
@@ -109,8 +111,6 @@ class Store:
 
     def _open(self) -> sqlite3.Connection:
         # The file's identity is checked on every lookup: a restore puts another file in its place.
-        if self._connection is None and self._monotonic() < self._retry_at:
-            raise sqlite3.OperationalError(self.state)
         status = self._path.stat()
         file = (status.st_dev, status.st_ino)
         if self._connection is None or file != self._file:

@@ -1,0 +1,177 @@
+"""A database that is missing, locked, broken, replaced or left by a killed writer: deny, and recover by itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from argos.gate.store import Store, StoreUnavailable
+
+pytestmark = pytest.mark.threat("FWD-3")
+
+
+def test_a_gate_without_a_database_denies_until_there_is_one(lonely_gate, request, eventually) -> None:
+    gate = lonely_gate
+    assert gate.ask("a" * 43).status == 403
+    assert gate.health()["status"] == "degraded"
+    database = request.getfixturevalue("database")
+    token = database.session(database.user())
+    eventually(lambda: gate.ask(token).status == 200)
+
+
+def test_a_database_without_tables_or_settings_denies(lonely_gate, tmp_path, request, eventually) -> None:
+    empty = sqlite3.connect(tmp_path / "argos.db")
+    empty.execute("CREATE TABLE other (id)")
+    empty.commit()
+    empty.close()
+    assert lonely_gate.ask("a" * 43).status == 403
+    (tmp_path / "argos.db").unlink()
+    database = request.getfixturevalue("database")
+    token = database.session(database.user())
+    eventually(lambda: lonely_gate.ask(token).status == 200)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database at all" * 500, b"SQLite format 3\0" + b"\xff" * 5000])
+def test_a_broken_file_denies_and_a_restored_one_counts(gate, database, heart, tmp_path, content, eventually) -> None:
+    token = database.session(database.user())
+    assert gate.ask(token).status == 200
+    database.checkpoint()
+    database.close()
+    good = tmp_path / "good.db"
+    shutil.copy(database.path, good)
+    for name in ("argos.db", "argos.db-wal", "argos.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    database.path.write_bytes(content)
+    heart.writer.advance()
+    assert gate.ask(token).status in {302, 403}
+    good.replace(database.path)
+    eventually(lambda: gate.ask(token).status == 200)
+
+
+def test_a_replaced_database_is_opened_anew(gate, database, heart, tmp_path, clock) -> None:
+    token = database.session(database.user())
+    assert gate.ask(token).status == 200
+    other = type(database)(tmp_path / "other.db", clock)
+    other.settings()
+    other.host()
+    restored = other.session(other.user("restored"))
+    other.close()
+    database.close()
+    for name in ("argos.db-wal", "argos.db-shm"):  # a restore takes the old companions away
+        (tmp_path / name).unlink()
+    (tmp_path / "other.db").replace(database.path)
+    heart.writer.advance()
+    assert gate.ask(token).status == 302
+    assert gate.ask(restored).headers["x-auth-user"] == "restored"
+
+
+def test_a_locked_database_denies_soon_and_opens_again(tmp_path) -> None:
+    path = tmp_path / "argos.db"
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("CREATE TABLE gate_settings (id, panel_url, cookie_name, idle_seconds)")
+    writer.execute("INSERT INTO gate_settings VALUES (1, 'https://p', 'c', 5)")
+    writer.execute("BEGIN EXCLUSIVE")
+    store = Store(path)
+    with pytest.raises(StoreUnavailable, match="locked"):
+        store.settings()
+    writer.execute("COMMIT")
+    assert store.settings().idle_seconds == 5
+    store.close()
+    writer.close()
+
+
+def test_the_gates_connection_cannot_write(gate, database) -> None:
+    token = database.session(database.user())
+    store = Store(database.path)
+    store.settings()
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        store._connection.execute("DELETE FROM sessions")
+    store.close()
+    assert gate.ask(token).status == 200
+
+
+WRITER = """
+    import sqlite3, sys, time
+    connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("DELETE FROM sessions")
+    print("begun", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_writer_killed_in_the_middle_changes_nothing(gate, database, heart) -> None:
+    token = database.session(database.user())
+    assert gate.ask(token).status == 200
+    writer = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(WRITER), str(database.path)], stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout.readline() == "begun\n"
+    heart.writer.advance()
+    assert gate.ask(token).status == 200  # readers of a WAL do not wait for a writer
+    writer.send_signal(signal.SIGKILL)
+    writer.wait()
+    heart.writer.advance()
+    assert gate.ask(token).status == 200
+    database.delete_session(token)
+    heart.writer.advance()
+    assert gate.ask(token).status == 302
+
+
+def as_nobody(argv: list[str], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(argv, env=environ, capture_output=True, text=True, check=False, user=65534, timeout=30)
+
+
+READER = """
+    import sys
+    from pathlib import Path
+    from argos.gate.store import Store
+    print(Store(Path(sys.argv[1])).settings().cookie_name)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
+def test_prepare_lets_a_reader_without_write_permission_open_the_database(database, tmp_path) -> None:
+    database.close()  # the last connection is gone, and with it -wal and -shm
+    data = tmp_path / "data"
+    data.mkdir(mode=0o755)
+    shutil.copy(database.path, data / "argos.db")
+    for parent in [data, *list(data.parents)]:
+        if parent.owner() == "root" and parent != Path("/"):
+            parent.chmod(parent.stat().st_mode | 0o055)
+    environ = {"ARGOS_DATA_DIR": str(data), "PATH": os.environ["PATH"]}
+    read = [sys.executable, "-c", textwrap.dedent(READER), str(data / "argos.db")]
+    alone = as_nobody(read, environ)
+    assert alone.returncode != 0, "the test proves nothing if the reader can open it unprepared"
+    code = "from argos.gate.prepare import run; raise SystemExit(run())"
+    prepared = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
+    assert prepared.returncode == 0, prepared.stderr
+    assert (data / "argos.db-wal").exists()
+    assert (data / "argos.db-shm").exists()
+    after = as_nobody(read, environ)
+    assert after.stdout == "__Secure-argos_session\n", after.stderr
+
+
+def test_prepare_without_a_database_is_no_failure(tmp_path) -> None:
+    environ = {"ARGOS_DATA_DIR": str(tmp_path), "PATH": os.environ["PATH"]}
+    code = "from argos.gate.prepare import run; raise SystemExit(run())"
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "no database yet" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_prepare_tells_a_broken_database(tmp_path) -> None:
+    (tmp_path / "argos.db").write_bytes(b"no database" * 1000)
+    environ = {"ARGOS_DATA_DIR": str(tmp_path), "PATH": os.environ["PATH"]}
+    code = "from argos.gate.prepare import run; raise SystemExit(run())"
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "cannot be read" in done.stderr
