@@ -1,0 +1,70 @@
+"""Caddy's logs: what happened travels by file, for CrowdSec and the runtime to read.
+
+Never a ``net`` writer: a reader that is connected and does not read blocks requests.
+Credentials stay out: Caddy itself redacts Cookie, Set-Cookie, Authorization and
+Proxy-Authorization; other headers and parameters that carry them are cut here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from argos.edge.context import RenderContext
+
+LOGGER = "argos"
+
+_SECRET_PARAMETERS = ("access_token", "api_key", "apikey", "code", "password", "rd", "state", "token")
+_SECRET_HEADERS = (
+    "Api-Key",
+    "Private-Token",
+    "Sec-Websocket-Protocol",
+    "X-Access-Token",
+    "X-Api-Key",
+    "X-Auth-Token",
+    "X-Csrf-Token",
+    "X-Gitlab-Token",
+    "X-Vault-Token",
+    "X-Xsrf-Token",
+)
+
+
+def logging(context: RenderContext) -> dict[str, Any]:
+    """The top-level ``logging`` block."""
+    cut_query = {
+        "filter": "query",
+        "actions": [{"type": "replace", "parameter": name, "value": "REDACTED"} for name in _SECRET_PARAMETERS],
+    }
+    fields: dict[str, Any] = {f"request>headers>{name}": {"filter": "delete"} for name in _SECRET_HEADERS}
+    fields["request>uri"] = cut_query
+    fields["request>headers>Referer"] = cut_query
+    fields["resp_headers>Location"] = cut_query
+    return {
+        "logs": {
+            "default": {"exclude": [f"http.log.access.{LOGGER}"]},
+            "access": {
+                "writer": {
+                    "output": "file",
+                    "filename": context.access_log,
+                    "mode": "0640",
+                    "roll_size_mb": 50,
+                    "roll_keep": 5,
+                    "roll_keep_days": 14,
+                },
+                "encoder": {
+                    "format": "filter",
+                    "wrap": {"format": "json", "time_format": "rfc3339_nano"},
+                    "fields": fields,
+                },
+                "include": [f"http.log.access.{LOGGER}"],
+            },
+        }
+    }
+
+
+def server_logs(unlogged_hosts: Iterable[str]) -> dict[str, Any]:
+    """The ``logs`` block of one server."""
+    logs: dict[str, Any] = {"default_logger_name": LOGGER}
+    if skipped := sorted(unlogged_hosts):
+        logs["skip_hosts"] = skipped
+    return logs

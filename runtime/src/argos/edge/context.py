@@ -1,0 +1,44 @@
+"""Where things are on the guest, as the rendering needs to know it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+CREDENTIAL_PREFIX = "secret-"
+
+
+class RenderContext(msgspec.Struct, frozen=True):
+    """Paths, ports and cookie names of one guest; the defaults are docs/architecture.md's."""
+
+    mode: Literal["behind_caddy", "lan"] = "behind_caddy"
+    http_port: int = 80
+    https_port: int = 443
+    panel_port: int = 9080
+    """Only in ``lan``, where the panel listens by itself."""
+    admin_socket: str = "/run/argos-caddy/admin.sock"
+    gate_socket: str = "/run/argos-gate/gate.sock"
+    panel_socket: str = "/run/argos-panel/panel.sock"
+    credentials_dir: str = "/run/argos-credentials"
+    storage_dir: str = "/var/lib/argos-caddy"
+    access_log: str = "/var/log/argos-caddy/access.log"
+    waf_log: str = "/var/log/argos-caddy/waf.log"
+
+    @property
+    def crowdsec_state(self) -> str:
+        """The file that holds known bans over a restart."""
+        return f"{self.storage_dir}/crowdsec/decisions.json"
+
+    @property
+    def edge_cookie(self) -> str:
+        """The cookie of published hosts; ``lan`` speaks plain HTTP, which no prefix survives."""
+        return "__Secure-argos_session" if self.mode == "behind_caddy" else "argos_session"
+
+    def credential(self, name: str) -> str:
+        """Caddy's placeholder for a credential file."""
+        return f"{{file.{self.credentials_dir}/{name}}}"
+
+    def secret(self, name: str) -> str:
+        """Caddy's placeholder for an operator's named secret."""
+        return self.credential(CREDENTIAL_PREFIX + name)

@@ -1,0 +1,51 @@
+"""Taking Argos's cookies out of what upstreams receive and send (AUT-3).
+
+A published application must neither learn a visitor's session nor plant one. The
+patterns are RE2, and hold no braces, which Caddy would read as a placeholder.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Names are matched without regard to case, with a leading "=" (a nameless cookie whose value is sent as
+# "name=value") and with any blanks or control characters around, as browsers and lenient parsers differ there.
+_NAME = r"[\x00-\x20=]*(?:__Host-|__Secure-)?argos_"
+
+SENT = rf"(?i)(?:^|;){_NAME}[^;]*"
+"""One of ours within a Cookie header, with the ``;`` before it."""
+
+LEADING = r"^[\x00-\x20;]+"
+"""What the removal of the first cookie leaves at the header's beginning."""
+
+PLANTED = rf"(?is)^{_NAME}.*$"
+"""A whole Set-Cookie header that names one of ours."""
+
+
+def strip_request_route() -> dict[str, Any]:
+    """Remove our cookies from the request, and the Cookie header when nothing else was in it."""
+    return {
+        "match": [{"header_regexp": {"Cookie": {"pattern": "(?i)argos_"}}}],
+        "handle": [
+            {
+                "handler": "headers",
+                "request": {
+                    "replace": {"Cookie": [{"search_regexp": SENT}, {"search_regexp": LEADING}]},
+                },
+            },
+            {
+                "handler": "subroute",
+                "routes": [
+                    {
+                        "match": [{"vars": {"{http.request.header.Cookie}": [""]}}],
+                        "handle": [{"handler": "headers", "request": {"delete": ["Cookie"]}}],
+                    }
+                ],
+            },
+        ],
+    }
+
+
+def planted_replacements() -> dict[str, Any]:
+    """``replace`` operations for a response: a Set-Cookie that names one of ours becomes an empty one."""
+    return {"Set-Cookie": [{"search_regexp": PLANTED}]}
