@@ -3,8 +3,10 @@ package crowdsec
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +19,7 @@ import (
 const (
 	saveEvery     = 5 * time.Second
 	complainAgain = 10 * time.Minute
+	keyBytes      = 4096
 )
 
 var errNoKey = errors.New("there is no bouncer key: its file is missing or empty")
@@ -120,8 +123,18 @@ func (b *bouncer) loop(ctx context.Context) {
 	}
 }
 
-// resolve reads the key. It is empty when its file is missing.
+// resolve reads the key. It is empty when its file is missing. A file is read here, as Caddy's own placeholder would
+// log an error at each poll.
 func resolve(key string) string {
+	if path, ok := strings.CutPrefix(key, "{file."); ok && strings.HasSuffix(path, "}") {
+		f, err := os.Open(strings.TrimSuffix(path, "}"))
+		if err != nil {
+			return ""
+		}
+		defer f.Close()
+		text, _ := io.ReadAll(io.LimitReader(f, keyBytes))
+		return strings.TrimSpace(string(text))
+	}
 	return strings.TrimSpace(caddy.NewReplacer().ReplaceAll(key, ""))
 }
 
