@@ -68,9 +68,21 @@ class Database:
 
     def session(self, user_id: int, **values: object) -> str:
         """Add a session; return the cookie's text."""
+        token, row = self._new_session(user_id)
+        self.execute(sa.insert(tables.sessions).values(row | values))
+        return token
+
+    def sessions(self, user_id: int, number: int) -> list[str]:
+        """Add many sessions in one transaction."""
+        made = [self._new_session(user_id) for _ in range(number)]
+        with self.engine.begin() as connection:
+            connection.execute(sa.insert(tables.sessions), [row for _, row in made])
+        return [token for token, _ in made]
+
+    def _new_session(self, user_id: int) -> tuple[str, dict[str, object]]:
         token = base64.urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
         now = self.clock.now()
-        row = {
+        return token, {
             "user_id": user_id,
             "panel_token_hash": secrets.token_bytes(32),
             "edge_token_hash": token_hash(token),
@@ -80,8 +92,6 @@ class Database:
             "expires_at": now + 7 * 86400,
             "address": "203.0.113.7",
         }
-        self.execute(sa.insert(tables.sessions).values(row | values))
-        return token
 
     def update_session(self, token: str, **values: object) -> None:
         of_token = tables.sessions.c.edge_token_hash == token_hash(token)
