@@ -1,0 +1,82 @@
+"""`…/config`, `…/config/plan`, `…/config/apply`: the whole desired state, one plan, one apply."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import falcon
+import msgspec
+
+from argos.api import bodies
+from argos.api.access import Needs, visit_of
+from argos.application import Application
+from argos.edge.decode import decode_document
+from argos.edge.model import Document
+from argos.edge.plan import State
+from argos.errors import FieldError, Invalid
+
+
+def read_document(raw: bytes) -> Document:
+    """Decode a declaration from JSON.
+
+    Raises:
+        Invalid: with everything that is wrong with it.
+    """
+    try:
+        plain: Any = msgspec.json.decode(raw)
+    except msgspec.DecodeError as error:
+        raise Invalid([FieldError("document", "", f"is not JSON: {error}", "a JSON object")]) from None
+    return decode_document(plain)
+
+
+def document_of(state: State) -> dict[str, Any]:
+    """The declared state as a document that could be applied; secrets stand in it by name only."""
+    return {
+        "settings": {
+            name: stored.spec for (kind, name), stored in sorted(state.resources.items()) if kind == "settings"
+        },
+        "hosts": [stored.spec for (kind, _), stored in sorted(state.resources.items()) if kind == "host"],
+    }
+
+
+class Plan:
+    """``POST …/config/plan``."""
+
+    needs = Needs.ADMIN
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Say what the document would change; nothing is written."""
+        bodies.write(resp, self._application.engine.plan(read_document(bodies.read_raw(req))))
+
+
+class Apply:
+    """``POST …/config/apply``, with ``If-Match: etag`` against a lost race."""
+
+    needs = Needs.ADMIN
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Make the edge what the document declares."""
+        document = read_document(bodies.read_raw(req))
+        etag = (req.get_header("If-Match") or "").strip().removeprefix('"').removesuffix('"') or None
+        bodies.write(resp, self._application.engine.apply(visit_of(req).actor, document, etag))
+
+
+class Config:
+    """``GET …/config``."""
+
+    needs = Needs.ADMIN
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
+        """The declared state as a document; secrets by name only, as it holds no others."""
+        state = self._application.state()
+        resp.set_header("ETag", f'"{state.etag()}"')
+        bodies.write(resp, document_of(state))

@@ -1,0 +1,42 @@
+"""The API's routes, mounted by whoever serves them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import falcon
+
+from argos.api import errors
+from argos.api.access import AdminSocketAccess
+from argos.api.config import Apply, Config, Plan
+from argos.api.health import Health
+from argos.api.hosts import HostList, OneHost
+from argos.api.secrets import OneSecret, SecretList
+from argos.api.users import OneUser, UserList, UserPassword
+from argos.application import Application
+
+
+def add_routes(app: falcon.App[Any, Any], prefix: str, application: Application) -> None:
+    """Mount all resources below ``prefix`` (``/v1``, ``/api/v1``)."""
+    for path, resource in (
+        ("/health", Health(application)),
+        ("/config", Config(application)),
+        ("/config/plan", Plan(application)),
+        ("/config/apply", Apply(application)),
+        ("/hosts", HostList(application)),
+        ("/hosts/{name}", OneHost(application)),
+        ("/secrets", SecretList(application)),
+        ("/secrets/{name}", OneSecret(application)),
+        ("/users", UserList(application)),
+        ("/users/{username}", OneUser(application)),
+        ("/users/{username}/password", UserPassword(application)),
+    ):
+        app.add_route(prefix + path, resource)
+
+
+def admin_app(application: Application) -> falcon.App[Any, Any]:
+    """The app behind the admin socket."""
+    app: falcon.App[Any, Any] = falcon.App(middleware=[AdminSocketAccess()])
+    errors.add_error_handlers(app)
+    add_routes(app, "/v1", application)
+    return app

@@ -1,0 +1,125 @@
+"""The composition root: settings in, wired services out. Nothing else constructs services."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import msgspec
+from sqlalchemy import select
+
+from argos.accounts.passwords import COST, Passwords
+from argos.accounts.service import Accounts
+from argos.accounts.throttle import Throttle
+from argos.audit import Audit
+from argos.clock import Clock, SystemClock
+from argos.doctor.finding import Finding
+from argos.edge.model import EdgeSettings
+from argos.edge.plan import State, Stored
+from argos.epoch import EpochWriter
+from argos.named_secrets import NamedSecrets
+from argos.scrub import Scrubber
+from argos.sessions.store import Sessions
+from argos.settings import Settings
+from argos.storage.engine import Storage
+from argos.storage.tables import resources
+from argos.vault import Vault
+
+if TYPE_CHECKING:
+    from argos.edge.apply import ApplyEngine
+
+
+@dataclass(frozen=True)
+class Application:
+    """Every service of the runtime, over one database."""
+
+    settings: Settings
+    clock: Clock
+    storage: Storage
+    vault: Vault
+    scrubber: Scrubber
+    audit: Audit
+    epoch: EpochWriter
+    sessions: Sessions
+    accounts: Accounts
+    secrets: NamedSecrets
+
+    @classmethod
+    def from_settings(cls, settings: Settings, *, clock: Clock | None = None, password_cost: int = COST) -> Application:
+        """Open the database, bringing its schema up to date, and wire everything over it.
+
+        Args:
+            settings: with a master key.
+            clock: the machine's unless a test brings its own.
+            password_cost: bcrypt's; tests of other things lower it.
+
+        Raises:
+            BadSetting: there is no master key.
+            WrongMasterKey: the database is under another one.
+            Unavailable: the database cannot be opened.
+        """
+        master_key = settings.require_master_key()
+        clock = clock or SystemClock()
+        storage = Storage(settings.database, clock)
+        storage.migrate()
+        vault = Vault(storage, master_key)
+        scrubber = Scrubber()
+        audit = Audit(storage, vault, scrubber)
+        epoch = EpochWriter(settings.epoch_file)
+        sessions = Sessions(storage, audit, epoch)
+        passwords = Passwords(vault, cost=password_cost)
+        return cls(
+            settings=settings,
+            clock=clock,
+            storage=storage,
+            vault=vault,
+            scrubber=scrubber,
+            audit=audit,
+            epoch=epoch,
+            sessions=sessions,
+            accounts=Accounts(storage, audit, sessions, epoch, passwords, Throttle(clock)),
+            secrets=NamedSecrets(storage, vault, audit, scrubber),
+        )
+
+    @cached_property
+    def engine(self) -> ApplyEngine:
+        """Plans and applies declarations; imported late, as a command that only changes an account needs none of it."""
+        from argos.edge.apply import ApplyEngine
+
+        return ApplyEngine(self.settings, self.storage, self.vault, self.secrets, self.audit, self.epoch, self.scrubber)
+
+    def state(self) -> State:
+        """What is declared, as of the active revision."""
+        with self.storage.read() as connection:
+            rows = connection.execute(select(resources)).all()
+        return State({(row.kind, row.name): Stored(msgspec.json.decode(row.spec), row.owner) for row in rows})
+
+    def edge(self) -> EdgeSettings | None:
+        """``settings/edge``, or None while nobody has declared it. PERF: one row, as every request asks."""
+        with self.storage.read() as connection:
+            spec = connection.scalar(
+                select(resources.c.spec).where(resources.c.kind == "settings", resources.c.name == "edge")
+            )
+        return None if spec is None else msgspec.json.decode(spec, type=EdgeSettings)
+
+    def reconcile(self) -> None:
+        """Make Caddy run the active revision where it runs something else."""
+        self.engine.reconcile()
+
+    def health(self) -> list[Finding]:
+        """The doctor's findings, by a process that has the vault open already."""
+        from argos.doctor.examine import examine
+
+        key = Finding("master key", "ok", f"It opens the database (id {self.vault.key_id}).")
+        return examine(self.settings, key=key)
+
+    def sweep(self) -> None:
+        """Drop dead sessions and failed sign-ins that count no more."""
+        self.sessions.sweep()
+        self.accounts.sweep()
+
+    def close(self) -> None:
+        """Let go of the database and the epoch file."""
+        self.storage.close()
+        self.epoch.close()

@@ -1,0 +1,67 @@
+"""`argos doctor` and `argos status`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from argos.cli.exits import FAILED, OK
+
+_MARKS = {"ok": "ok     ", "warning": "look   ", "failed": "BROKEN ", "unknown": "unseen "}
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Print every finding; 1 when something is broken."""
+    from argos.cli.session import print_json, read_settings, settle
+    from argos.doctor.examine import examine
+    from argos.doctor.finding import worst
+    from argos.doctor.neighbours import check_gate
+
+    settings = read_settings()
+    # The gate's directory is closed to argos, so root looks before it becomes argos.
+    gate = check_gate(settings.gate_socket) if os.geteuid() == 0 else None
+    settle(settings)
+    findings = examine(settings, gate=gate)
+    broken = worst(findings) != "ok"
+    if options.json:
+        import msgspec
+
+        print_json({"status": worst(findings), "checks": msgspec.to_builtins(findings)})
+    else:
+        for finding in findings:
+            print(f"{_MARKS[finding.state]} {finding.name}: {finding.message}")
+            if finding.advice and finding.state != "ok":
+                print(f"         {finding.advice}")
+    return FAILED if broken else OK
+
+
+def status(options: argparse.Namespace) -> int:
+    """Print what runs and what is declared; 1 while ``argos serve`` does not answer."""
+    from argos.cli.session import print_json, services
+    from argos.doctor.unix_http import get
+
+    with services() as here:
+        application = here.application
+        settings, state, people = application.settings, application.state(), application.accounts.list()
+        try:
+            serving = get(settings.admin_socket, "/v1/secrets")[0] == 200
+        except OSError:
+            serving = False
+        from argos import __version__
+
+        facts = {
+            "version": __version__,
+            "mode": settings.mode,
+            "serving": serving,
+            "panel_host": state.edge.panel_host if state.edge else None,
+            "hosts": sum(1 for kind, _ in state.resources if kind == "host"),
+            "users": len(people),
+            "set_up": application.accounts.setup_completed(),
+            "etag": state.etag(),
+        }
+    if options.json:
+        print_json(facts)
+    else:
+        for name, value in facts.items():
+            print(f"{name.replace('_', ' ')}: {'-' if value is None else value}")
+    return OK if serving else FAILED

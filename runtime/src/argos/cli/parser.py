@@ -1,0 +1,212 @@
+"""The command line's shape, and the one place where an error becomes an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from argos.cli.exits import FAILED, INTERNAL, INTERRUPTED, NOT_FOUND, OK, UNAVAILABLE, Stop
+from argos.errors import ArgosError, NotFound, Unavailable
+
+Command = Callable[[argparse.Namespace], int]
+
+if TYPE_CHECKING:
+    Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  # argparse names it nowhere else
+
+_EXIT_CODES = """\
+exit codes: 0 done; 1 refused, or the doctor found something broken; 2 wrong usage; 66 not found;
+69 not available now; 70 a fault of argos; 77 not permitted; 78 settings or master key wrong"""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; what goes wrong is one message on standard error."""
+    options = build_parser().parse_args(arguments)
+    command: Command = options.command
+    try:
+        code = command(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
+        return OK
+    except (Exception, KeyboardInterrupt) as error:
+        code, message = _verdict(error)
+        print(f"argos: {message}", file=sys.stderr)
+    return code
+
+
+def _verdict(error: BaseException) -> tuple[int, str]:
+    """The exit code of ``error`` and what a person is told."""
+    if isinstance(error, Stop):
+        return error.code, str(error)
+    if isinstance(error, ArgosError):
+        codes = {NotFound: NOT_FOUND, Unavailable: UNAVAILABLE}
+        return next((code for kind, code in codes.items() if isinstance(error, kind)), FAILED), error.message
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, "interrupted"
+    logging.getLogger(__name__).debug("the fault", exc_info=error)
+    return INTERNAL, f"a fault of argos itself: {type(error).__name__}: {error}"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; each sub-parser's ``command`` is what runs it."""
+    parser = argparse.ArgumentParser(
+        prog="argos",
+        description="The runtime of an Argos edge: signs people in and applies what is declared.",
+        epilog="examples:\n"
+        "  sudo argos doctor                          what is wrong, and what to do\n"
+        "  sudo argos user reset-password alice --password-stdin < new\n"
+        "  sudo argos config plan edge.json           what would change\n\n" + _EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_services(commands)
+    _add_user(commands)
+    _add_secret(commands)
+    _add_config(commands)
+    _add_doctor(commands)
+    return parser
+
+
+def _add(commands: Commands, name: str, text: str, example: str, command: Command) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=text[:1].upper() + text[1:] + ".",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_group(commands: Commands, name: str, text: str) -> Commands:
+    group = commands.add_parser(name, help=text, description=text[:1].upper() + text[1:] + ".")
+    return group.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+
+def _add_services(commands: Commands) -> None:
+    from argos.cli import services
+
+    _add(
+        commands, "serve", "serve panel, API and admin API (systemd runs this)", "systemctl start argos", services.serve
+    )
+    _add(
+        commands,
+        "gate",
+        "decide forward_auth requests (systemd runs this)",
+        "systemctl start argos-gate",
+        services.gate,
+    )
+    _add(
+        commands,
+        "prepare",
+        "make the database readable for the gate (systemd runs this)",
+        "systemctl start argos-prepare",
+        services.prepare,
+    )
+    _add(
+        commands,
+        "credentials",
+        "put the credentials that Caddy reads on tmpfs (systemd runs this)",
+        "systemctl start argos-credentials",
+        services.credentials,
+    )
+
+
+def _add_user(commands: Commands) -> None:
+    from argos.cli import users
+
+    group = _add_group(commands, "user", "people who may sign in")
+    listing = _add(group, "list", "list everybody", "sudo argos user list --json", users.list_all)
+    listing.add_argument("--json", action="store_true", help="for programs")
+    create = _add(
+        group,
+        "create",
+        "make an account",
+        "sudo argos user create alice --email alice@home.example --password-stdin < password",
+        users.create,
+    )
+    _name_and_password(create)
+    create.add_argument("--name", default="", help="the name a person is shown by")
+    create.add_argument("--email", default="", help="handed to upstreams as X-Auth-Email")
+    create.add_argument("--role", choices=("member", "admin"), default="member", help="default: member")
+    create.add_argument("--keep-password", action="store_true", help="do not ask for another one at first sign-in")
+    first = _add(
+        group,
+        "first-admin",
+        "make the first administrator; works once, ever",
+        "openssl rand -base64 18 | sudo argos user first-admin admin --password-stdin",
+        users.first_admin,
+    )
+    _name_and_password(first)
+    reset = _add(
+        group,
+        "reset-password",
+        "set another password and end the account's sign-ins",
+        "sudo argos user reset-password alice --password-stdin < password",
+        users.reset_password,
+    )
+    _name_and_password(reset)
+    for name, text, command in (
+        ("disable", "close an account and end its sign-ins", users.disable),
+        ("enable", "open a disabled account again", users.enable),
+        ("delete", "remove an account and end its sign-ins", users.delete),
+    ):
+        one = _add(group, name, text, f"sudo argos user {name} alice", command)
+        one.add_argument("username")
+        one.add_argument("--json", action="store_true", help="for programs")
+
+
+def _name_and_password(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("username")
+    parser.add_argument(
+        "--password-stdin",
+        action="store_true",
+        help="read the password from standard input (first line); else it is asked",
+    )
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def _add_secret(commands: Commands) -> None:
+    from argos.cli import secrets
+
+    group = _add_group(commands, "secret", "values that declarations refer to by name; written, never shown")
+    put = _add(group, "set", "store a value", "sudo argos secret set cloudflare-token --stdin < token", secrets.put)
+    put.add_argument("name")
+    put.add_argument("--stdin", action="store_true", required=True, help="read the value from standard input")
+    put.add_argument("--json", action="store_true", help="for programs")
+    listing = _add(group, "list", "list the names", "sudo argos secret list", secrets.list_all)
+    listing.add_argument("--json", action="store_true", help="for programs")
+    remove = _add(group, "delete", "forget a value", "sudo argos secret delete cloudflare-token", secrets.delete)
+    remove.add_argument("name")
+    remove.add_argument("--json", action="store_true", help="for programs")
+
+
+def _add_config(commands: Commands) -> None:
+    from argos.cli import config
+
+    group = _add_group(commands, "config", "what is declared")
+    for name, text, command in (
+        ("plan", "say what FILE would change, and change nothing", config.plan),
+        ("apply", "make the edge what FILE declares", config.apply),
+    ):
+        one = _add(group, name, text, f"sudo argos config {name} edge.json", command)
+        one.add_argument("file", metavar="FILE", help="a JSON document; - for standard input")
+    _add(
+        group, "show", "print the whole declared state as a document", "sudo argos config show > edge.json", config.show
+    )
+
+
+def _add_doctor(commands: Commands) -> None:
+    from argos.cli import health
+
+    doctor = _add(
+        commands, "doctor", "say what is wrong with this edge and what to do", "sudo argos doctor", health.doctor
+    )
+    doctor.add_argument("--json", action="store_true", help="for programs")
+    status = _add(commands, "status", "say what runs and what is declared", "sudo argos status --json", health.status)
+    status.add_argument("--json", action="store_true", help="for programs")

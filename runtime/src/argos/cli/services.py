@@ -1,0 +1,54 @@
+"""The commands that systemd runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from argos.cli.exits import CONFIGURATION, UNAVAILABLE, Stop
+
+
+def serve(_options: argparse.Namespace) -> int:
+    """Serve panel, API and admin API until told to stop."""
+    from argos.cli.session import read_settings, settle
+    from argos.serving.process import start_logging
+
+    settings = read_settings()
+    settle(settings)
+    start_logging(settings.log_level)
+    from argos.application import Application
+    from argos.serving.serve import migrate_apart
+    from argos.serving.serve import serve as serve_application
+    from argos.settings import BadSetting
+    from argos.vault import WrongMasterKey
+
+    migrate_apart(settings)
+    try:
+        application = Application.from_settings(settings)
+    except (BadSetting, WrongMasterKey) as error:
+        raise Stop(CONFIGURATION, str(error)) from None
+    try:
+        return serve_application(application)
+    except OSError as error:
+        raise Stop(UNAVAILABLE, f"cannot listen: {error}") from None
+
+
+def gate(_options: argparse.Namespace) -> int:
+    """Decide forward_auth requests, as the user argos-gate and without a key."""
+    from argos.gate.server import run
+
+    return run(os.environ)
+
+
+def prepare(_options: argparse.Namespace) -> int:
+    """Leave the database readable for the gate."""
+    from argos.gate.prepare import run
+
+    return run(os.environ)
+
+
+def credentials(_options: argparse.Namespace) -> int:
+    """Put Caddy's credentials on tmpfs."""
+    from argos.edge.credentials import run
+
+    return run(os.environ)

@@ -1,0 +1,1 @@
+"""What is wrong with this edge, and what to do about it, in plain words."""

@@ -1,0 +1,69 @@
+"""Whether Caddy sees who really calls."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+from pathlib import Path
+
+from argos.doctor.finding import Finding
+
+_TAIL = 256 * 1024
+_ENOUGH = 20
+
+
+def check_clients(access_log: Path) -> Finding:
+    """Warn when every request of late came from one private address.
+
+    A masquerading forward in front of the guest shows all clients as its own
+    address, which CrowdSec's whitelist exempts: bans and limits then silently do
+    nothing.
+    """
+    name = "client addresses"
+    try:
+        seen = _addresses(_tail(access_log))
+    except FileNotFoundError:
+        return Finding(name, "ok", "Nothing has been requested yet.")
+    except OSError as error:
+        return Finding(name, "unknown", f"{access_log} cannot be read: {error.strerror}.", "Run as root or argos.")
+    distinct = set(seen)
+    if len(seen) >= _ENOUGH and len(distinct) == 1:
+        only = next(iter(distinct))
+        if _is_private(only):
+            return Finding(
+                name,
+                "warning",
+                f"The last {len(seen)} requests all came from the private address {only}.",
+                "If they were not all yours, something in front of this guest hides the callers, and bans and limits "
+                "do nothing: publish the ports with the source kept (DNAT without masquerade), or name the proxy in "
+                "settings.edge.trusted_proxies.",
+            )
+    return Finding(name, "ok", f"{len(distinct)} distinct in the last {len(seen)} requests.")
+
+
+def _tail(path: Path) -> bytes:
+    with path.open("rb") as log:
+        size = log.seek(0, os.SEEK_END)
+        log.seek(max(0, size - _TAIL))
+        return log.read(_TAIL)
+
+
+def _addresses(tail: bytes) -> list[str]:
+    found = []
+    for line in tail.splitlines():
+        try:
+            entry = json.loads(line)
+            address = entry["request"]["client_ip"]
+        except (ValueError, KeyError, TypeError):  # the first line is cut; others are not requests
+            continue
+        if isinstance(address, str):
+            found.append(address)
+    return found
+
+
+def _is_private(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_private
+    except ValueError:
+        return False

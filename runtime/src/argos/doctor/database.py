@@ -1,0 +1,88 @@
+"""Database, its free space, and the clock that stamps its rows."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+from argos.doctor.finding import Finding
+
+_LEAST_FREE = 200 * 1024 * 1024
+_SANE_YEARS = range(2025, 2100)
+
+
+def check_database(path: Path) -> Finding:
+    """The file is there, readable and whole (``PRAGMA quick_check``)."""
+    name = "database"
+    if not path.exists():
+        return Finding(name, "failed", f"{path} is not there.", "Start the runtime once: systemctl start argos.")
+    try:
+        with read_only(path) as connection:
+            verdict = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+            connection.execute("SELECT count(*) FROM users").fetchone()
+    except sqlite3.Error as error:
+        return Finding(
+            name,
+            "failed",
+            f"{path} cannot be read: {error}.",
+            "Look at its owner (argos) and mode, or restore a backup.",
+        )
+    if verdict != "ok":
+        return Finding(name, "failed", f"{path} is damaged: {verdict}.", "Stop the runtime and restore a backup.")
+    return Finding(name, "ok", f"{path} is whole.")
+
+
+def check_disk(paths: list[Path]) -> Finding:
+    """At least 200 MiB are free where we write; the database and Caddy's log fail without."""
+    name = "disk"
+    short = []
+    for path in paths:
+        if not path.exists():
+            continue
+        status = os.statvfs(path)
+        free = status.f_bavail * status.f_frsize
+        if free < _LEAST_FREE or (status.f_files and status.f_favail < 1000):
+            short.append(f"{path} ({free // 1024**2} MiB free)")
+    if short:
+        return Finding(
+            name, "failed", f"Hardly any space is left at {', '.join(short)}.", "Free at least 200 MiB there."
+        )
+    return Finding(name, "ok", "There is enough free space.")
+
+
+def check_clock(path: Path) -> Finding:
+    """The year is believable, and no row of the audit lies in the future."""
+    name = "clock"
+    now = time.time()
+    year = time.gmtime(now).tm_year
+    if year not in _SANE_YEARS:
+        return Finding(name, "failed", f"The clock says the year {year}.", "Set the time: timedatectl set-ntp true.")
+    try:
+        with read_only(path) as connection:
+            newest = connection.execute("SELECT max(at) FROM audit").fetchone()[0]
+    except sqlite3.Error:
+        newest = None
+    if newest is not None and newest > now + 120:
+        return Finding(
+            name,
+            "warning",
+            f"The newest audit row is {int(newest - now)} seconds ahead of the clock: the clock was set back.",
+            "Sessions may live longer than meant; set the time: timedatectl set-ntp true.",
+        )
+    return Finding(name, "ok", time.strftime("It is %Y-%m-%d %H:%M UTC.", time.gmtime(now)))
+
+
+class read_only:  # noqa: N801  # used as a verb
+    """A read-only connection that is closed at the end of its block."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5)
+
+    def __enter__(self) -> sqlite3.Connection:
+        return self._connection
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()

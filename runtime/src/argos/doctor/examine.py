@@ -1,0 +1,29 @@
+"""All checks, in the order in which a person should mend what they find."""
+
+from __future__ import annotations
+
+from argos.doctor.clients import check_clients
+from argos.doctor.database import check_clock, check_database, check_disk
+from argos.doctor.finding import Finding
+from argos.doctor.key import check_key
+from argos.doctor.neighbours import check_caddy, check_gate, check_lapi
+from argos.settings import Settings
+
+
+def examine(settings: Settings, *, key: Finding | None = None, gate: Finding | None = None) -> list[Finding]:
+    """Run every check as the user this process is.
+
+    ``key`` and ``gate`` are findings made already: by a process that holds the open
+    vault, and by root before it gave up its rights (the user ``argos`` may not enter
+    the gate's directory).
+    """
+    return [
+        check_database(settings.database),
+        key or check_key(settings),
+        check_disk([settings.data_dir, settings.edge_dir, settings.access_log.parent]),
+        check_clock(settings.database),
+        check_caddy(settings.caddy_socket, settings.edge_dir / "caddy.json"),
+        gate or check_gate(settings.gate_socket),
+        check_lapi(settings.lapi_url, settings.credentials_dir / "crowdsec-bouncer-key", settings.caddy_socket),
+        check_clients(settings.access_log),
+    ]

@@ -1,0 +1,38 @@
+"""The panel's app: middleware, routes, errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import falcon
+
+from argos.api.routes import add_routes
+from argos.application import Application
+from argos.panel import errors
+from argos.panel.access import Access
+from argos.panel.forward_auth import ForwardAuth
+from argos.panel.hosts import Hosts, Overview
+from argos.panel.password import Password
+from argos.panel.security_headers import SecurityHeaders
+from argos.panel.sign_in import Continue, SignIn, SignOut
+from argos.panel.static_files import StaticFile
+
+
+def panel_app(application: Application) -> falcon.App[Any, Any]:
+    """The app behind the panel's socket or port."""
+    app: falcon.App[Any, Any] = falcon.App(
+        middleware=[SecurityHeaders(), Access(application)], sink_before_static_route=True
+    )
+    app.req_options.strip_url_path_trailing_slash = False
+    app.req_options.auto_parse_qs_csv = False
+    errors.add_error_handlers(app)
+    app.add_route("/", Overview(application))
+    app.add_route("/hosts", Hosts(application))
+    app.add_route("/login", SignIn(application))
+    app.add_route("/logout", SignOut(application))
+    app.add_route("/continue", Continue())
+    app.add_route("/password", Password(application))
+    app.add_route("/static/{name}", StaticFile())
+    app.add_route("/api/auth/forward", ForwardAuth(application))
+    add_routes(app, "/api/v1", application)
+    return app

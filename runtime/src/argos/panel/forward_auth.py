@@ -1,0 +1,110 @@
+"""``GET /api/auth/forward``: the gate's decision, for people with their own proxy.
+
+The only place that believes forwarded headers, and only from the addresses in
+``settings/edge.auth_proxies`` (LOG-3). It takes the published hosts' cookie alone
+and returns a decision, nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import threading
+
+import falcon
+
+from argos.api.access import Needs
+from argos.application import Application
+from argos.edge.model import EdgeSettings
+from argos.gate.cookies import session_tokens
+from argos.gate.decision import Decision, RequestFacts, decide
+from argos.gate.store import Store, StoreUnavailable
+from argos.panel.access import Door
+from argos.panel.site import hostname
+
+
+class ForwardAuth:
+    """The route; each thread reads through a connection of its own."""
+
+    needs = Needs.NOBODY
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._local = threading.local()
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer 200 with the identity, 302, 401 or 403.
+
+        Raises:
+            falcon.HTTPForbidden: the caller is no declared proxy, or says too little.
+        """
+        door = Door.of(req)
+        if not self._is_proxy(req, door):
+            raise falcon.HTTPForbidden(
+                title="Not a declared proxy",
+                description=f"{door.visit.address} is not in settings.edge.auth_proxies.",
+            )
+        try:
+            decision = self._decide(req)
+        except StoreUnavailable:
+            raise falcon.HTTPForbidden(title="Undecided", description="Nobody can be let in at the moment.") from None
+        resp.status = falcon.code_to_http_status(decision.status)
+        for name, value in decision.headers:
+            resp.set_header(name, value)
+        resp.content_type = "text/plain; charset=utf-8"
+        resp.text = f"{decision.reason}\n" if decision.reason else ""
+
+    def _is_proxy(self, req: falcon.Request, door: Door) -> bool:
+        if door.site.behind_caddy:
+            # Caddy deletes a client's Argos-* and sets these for the declared addresses only.
+            return bool(req.get_header("Argos-Forwarded-Host"))
+        return is_auth_proxy(door.visit.address, door.site.edge)
+
+    def _decide(self, req: falcon.Request) -> Decision:
+        store = self._store()
+        settings = store.settings()
+        behind_caddy = self._application.settings.mode == "behind_caddy"
+        facts = forwarded_facts(req, "Argos-Forwarded" if behind_caddy else "X-Forwarded")
+        tokens = session_tokens(facts.cookies, settings.cookie_name.encode("ascii"))
+        found = (store.session(hashlib.sha256(token).digest()) for token in tokens)
+        sessions = [session for session in found if session is not None]
+        return decide(facts, settings, store.rule(facts.host_id), sessions, self._application.clock.now())
+
+    def _store(self) -> Store:
+        store = getattr(self._local, "store", None)
+        if not isinstance(store, Store):
+            store = self._local.store = Store(self._application.settings.database)
+        return store
+
+
+def is_auth_proxy(address: str, edge: EdgeSettings | None) -> bool:
+    """Tell whether ``address`` lies in one of ``auth_proxies``."""
+    if edge is None:
+        return False
+    try:
+        caller = ipaddress.ip_address(address)
+        return any(caller in ipaddress.ip_network(network, strict=False) for network in edge.auth_proxies)
+    except ValueError:
+        return False
+
+
+def forwarded_facts(req: falcon.Request, prefix: str) -> RequestFacts:
+    """What the proxy reports of the request it asks about; the host's resource is found by its name."""
+
+    def text(name: str) -> str:
+        return (req.get_header(name) or "").encode("latin-1", "replace").decode("utf-8", "surrogateescape")
+
+    host = text(f"{prefix}-Host")
+    return RequestFacts(
+        host_id=hostname(host) or "",
+        method=text(f"{prefix}-Method") or "GET",
+        scheme=text(f"{prefix}-Proto") or "https",
+        host=host,
+        uri=text(f"{prefix}-Uri") or "/",
+        accept=text("Accept"),
+        sec_fetch_mode=text("Sec-Fetch-Mode"),
+        sec_fetch_dest=text("Sec-Fetch-Dest"),
+        upgrade=text("Upgrade"),
+        x_requested_with=text("X-Requested-With"),
+        cookies=(req.get_header("Cookie") or "").encode("latin-1", "replace"),
+    )

@@ -1,0 +1,131 @@
+"""The declared hosts as a page shows them, and ``/`` and ``/hosts``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import falcon
+
+from argos.api.access import Needs, Person, visit_of
+from argos.application import Application
+from argos.edge.model import EdgeSettings, Host
+from argos.edge.plan import State
+from argos.panel import pages
+
+_CHECK_WORDS = {
+    "ok": ("good", "in order"),
+    "warning": ("warn", "look"),
+    "failed": ("bad", "broken"),
+    "unknown": ("", "unseen"),
+}
+
+
+@dataclass(frozen=True)
+class Badge:
+    """A short word on how a host is protected; ``kind`` is good, warn, bad or empty."""
+
+    text: str
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class HostView:
+    """One host as a page shows it."""
+
+    name: str
+    url: str
+    upstreams: tuple[str, ...]
+    owner: str
+    badges: tuple[Badge, ...]
+
+
+@dataclass(frozen=True)
+class CheckView:
+    """One check of the health as a page shows it."""
+
+    name: str
+    kind: str
+    word: str
+    message: str
+    advice: str
+
+
+def host_views(state: State) -> list[HostView]:
+    """Every declared host, by name."""
+    return [
+        HostView(
+            name=host.name,
+            url=url_of(host, state.edge),
+            upstreams=tuple(upstream.url for upstream in host.upstreams),
+            owner=state.resources[("host", host.name)].owner,
+            badges=_badges(host),
+        )
+        for host in state.hosts()
+    ]
+
+
+def url_of(host: Host, edge: EdgeSettings | None) -> str:
+    """Where a browser finds ``host``."""
+    tls = host.tls or (edge.tls if edge else None)
+    return f"{'http' if tls is not None and tls.mode == 'off' else 'https'}://{host.name}/"
+
+
+def _badges(host: Host) -> tuple[Badge, ...]:
+    badges = [Badge("sign-on", "good") if host.auth.required else Badge("public")]
+    if host.waf.mode == "block":
+        badges.append(Badge(f"WAF blocks, level {host.waf.paranoia}", "good"))
+    elif host.waf.mode == "detect":
+        badges.append(Badge(f"WAF only watches, level {host.waf.paranoia}", "warn"))
+    else:
+        badges.append(Badge("WAF off"))
+    if host.rate_limit is not None:
+        badges.append(Badge(f"{host.rate_limit.requests} requests in {host.rate_limit.window} s", "good"))
+    return tuple(badges)
+
+
+class Overview:
+    """``GET /``: the hosts with what protects each, and, for an admin, the health."""
+
+    needs = Needs.MEMBER
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Show them."""
+        person = visit_of(req).person
+        pages.render(
+            resp,
+            "overview.html",
+            person=person,
+            here="/",
+            hosts=host_views(self._application.state()),
+            checks=self._checks(person),
+        )
+
+    def _checks(self, person: Person | None) -> list[CheckView] | None:
+        if person is None or not person.may(Needs.ADMIN):
+            return None
+        return [
+            CheckView(finding.name, *_CHECK_WORDS[finding.state], message=finding.message, advice=finding.advice)
+            for finding in self._application.health()
+        ]
+
+
+class Hosts:
+    """``GET /hosts``: the declared hosts, for an admin: upstream addresses are not every member's business."""
+
+    needs = Needs.ADMIN
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Show them."""
+        pages.render(
+            resp,
+            "hosts.html",
+            person=visit_of(req).person,
+            here="/hosts",
+            hosts=host_views(self._application.state()),
+        )

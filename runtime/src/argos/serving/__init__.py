@@ -1,0 +1,1 @@
+"""The process `argos serve`: listeners, background threads, start and stop."""

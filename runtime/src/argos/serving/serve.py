@@ -1,0 +1,96 @@
+"""`argos serve`: everything up in the one right order, and down again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+
+from argos.application import Application
+from argos.serving import background, listeners
+from argos.serving.process import notify_ready
+from argos.settings import Settings
+from argos.storage.engine import Storage
+
+logger = logging.getLogger(__name__)
+
+_PANEL_THREADS = 8
+_ADMIN_THREADS = 3
+
+
+def migrate_apart(settings: Settings) -> None:
+    """Bring the schema up to date in a child, so that this process never carries Alembic's 20 MB.
+
+    The child's outcome is not asked for: opening the database afterwards does what
+    it left undone, and says what is wrong.
+    """
+    child = os.fork()
+    if child == 0:
+        try:
+            from argos.clock import SystemClock
+
+            Storage(settings.database, SystemClock()).migrate()
+        except BaseException:  # the parent meets the same error and says it
+            os._exit(1)
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def serve(application: Application) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code.
+
+    The epoch advances before anything answers or beats: what the gate cached under
+    an earlier life of this process is worth nothing from here on.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    application.epoch.advance()
+    doors = _listeners(application)
+    threads = background.Background()
+    background.start(
+        threads,
+        beat=application.epoch.beat,
+        seen_socket=application.settings.seen_socket,
+        touch_seen=application.sessions.touch_seen,
+        caddy_socket=application.settings.caddy_socket,
+        reconcile=application.reconcile,
+        sweep=application.sweep,
+    )
+    for door in doors:
+        door.start()
+    notify_ready()
+    logger.info("serving (%s)", application.settings.mode)
+    stop.wait()
+    logger.info("stopping")
+    for door in doors:
+        door.stop()
+    threads.stop()
+    application.close()
+    return 0
+
+
+def _listeners(application: Application) -> list[listeners.Listener]:
+    from argos.api.routes import admin_app
+    from argos.panel.app import panel_app
+    from argos.panel.security_headers import ON_ERRORS
+
+    settings = application.settings
+    limits = {"threads": _PANEL_THREADS, "body_limit": listeners.PANEL_BODY_LIMIT, "connections": 500}
+    panel = panel_app(application)
+    if settings.mode == "behind_caddy":
+        door = listeners.unix_listener("panel", panel, settings.panel_socket, error_headers=ON_ERRORS, **limits)
+    else:
+        host, port = settings.panel_listen
+        name = f"[{host}]" if ":" in host else host
+        door = listeners.tcp_listener("panel", panel, f"{name}:{port}", error_headers=ON_ERRORS, **limits)
+    admin = listeners.unix_listener(
+        "admin",
+        admin_app(application),
+        settings.admin_socket,
+        threads=_ADMIN_THREADS,
+        body_limit=listeners.ADMIN_BODY_LIMIT,
+        connections=50,
+    )
+    return [door, admin]
