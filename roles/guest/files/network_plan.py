@@ -78,7 +78,9 @@ def choose(
     try:
         network = ipaddress.IPv4Network(fixed)
     except ValueError as problem:
-        raise Taken(f"argos_guest_subnet: {fixed!r} is no IPv4 network ({problem}); use one like 10.77.0.0/24") from None
+        raise Taken(
+            f"argos_guest_subnet: {fixed!r} is no IPv4 network ({problem}); use one like 10.77.0.0/24"
+        ) from None
     if network.prefixlen != 24:
         raise Taken(f"argos_guest_subnet: {network} is a /{network.prefixlen}; a /24 is wanted, such as 10.77.0.0/24")
     taken_by = clash(network, in_use)
@@ -101,7 +103,7 @@ def uplink_mtu(text: str) -> int:
 
 
 def nameservers(texts: list[str]) -> list[str]:
-    """Return the IPv4 name servers of the first resolv.conf that names one outside the loopback, which no guest reaches."""
+    """Return the IPv4 name servers of the first resolv.conf that names one a guest can reach: none on the loopback."""
     for text in texts:
         words = [line.split() for line in text.splitlines()]
         named = [word[1] for word in words if len(word) > 1 and word[0] == "nameserver" and ":" not in word[1]]
@@ -133,7 +135,9 @@ def check_ports(publish: list[str]) -> None:
         state = LISTENING if protocol == "tcp" else UNCONNECTED
         for table in (Path(f"/proc/net/{protocol}"), Path(f"/proc/net/{protocol}6")):
             if table.exists() and port_in_use(table.read_text(encoding="ascii"), int(number), state):
-                raise Taken(f"argos_guest_publish: {entry} is taken: a service of this machine listens on it; stop it first")
+                raise Taken(
+                    f"argos_guest_publish: {entry} is taken: a service of this machine listens on it; stop it first"
+                )
 
 
 def main() -> int:
