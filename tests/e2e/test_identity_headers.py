@@ -152,10 +152,24 @@ def test_argos_cookies_neither_reach_an_upstream_nor_come_from_one(
     pairs = {pair.strip() for value in received.all("cookie") for pair in value.split(";")}
     assert pairs == {"theme=dark", "lang=de"}
 
-    planted = visitor.get(f"https://{declaration.name('e2e-open')}/set-cookie")
-    names = [line.split("=", 1)[0] for line in planted.headers.get_list("set-cookie")]
-    assert names, "the sample upstream's own cookie must pass"
-    assert not any("argos" in name.lower() for name in names), names
+
+@pytest.mark.threat("AUT-3")
+@pytest.mark.threat("DEP-1")
+def test_an_upstream_cannot_plant_a_cookie_of_ours(visitor: Visitor, declaration: Declaration) -> None:
+    parent = declaration.parent
+    planted = [
+        f"__Secure-argos_session=evil; Domain={parent}; Path=/; Secure",
+        f"__secure-ARGOS_session=evil; Domain=.{parent}; Path=/; Secure",
+        "__Host-argos_panel=evil; Path=/; Secure",
+        "argos_session=evil; Path=/",
+        " argos_panel =evil; Path=/",
+    ]
+    sent = [*planted, "theme=dark; Path=/", "other_argos=fine; Path=/"]
+    for label in ("e2e-open", "e2e-block"):
+        answer = visitor.get(f"https://{declaration.name(label)}/set-cookie", params={"c": sent})
+        passed = answer.headers.get_list("set-cookie")
+        assert "theme=dark; Path=/" in passed, "an application's own cookies must pass"
+        assert not any("evil" in line for line in passed), passed
 
 
 @pytest.mark.threat("FWD-1")

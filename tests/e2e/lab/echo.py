@@ -16,14 +16,14 @@ class Received:
     method: str
     target: str
     headers: tuple[tuple[str, str], ...]
-    body: str
+    body_sha256: str
 
     @classmethod
     def of(cls, answer: str | bytes | dict[str, Any]) -> Received:
         """Decode the sample upstream's JSON."""
         told = answer if isinstance(answer, dict) else json.loads(answer)
         headers = tuple((name.lower(), value) for name, value in told["headers"])
-        return cls(told["method"], told["path"], headers, told.get("body", ""))
+        return cls(told["method"], told["path"], headers, told["body_sha256"])
 
     def all(self, name: str) -> list[str]:
         """Return every value of a header."""
