@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from lab.admin_api import AdminApi, Declaration
+from lab.admin_api import OWNER, AdminApi, Declaration
 from lab.people import Panel, Person
 from lab.visitor import Visitor
 
@@ -15,16 +16,16 @@ PROXY = "198.51.100.254"
 @pytest.fixture(scope="module")
 def proxy_named(api: AdminApi) -> Iterator[None]:
     """Name one address as an authentication proxy, and take it back."""
-    before = api.get("/v1/config")
-    owner = before.get("owner") or "ansible"
+    edge = api.settings()["edge"]
+    named = {**edge, "auth_proxies": [f"{PROXY}/32"]}
+    plan = api.request("POST", "/v1/config/plan", {"owner": OWNER, "settings": {"edge": named}}).body
+    owner = plan["changes"][0]["before"]["owner"]  # so that the site's own next run changes nothing
 
-    def declare(edge: dict) -> None:
-        document = {"owner": owner, "prune": False, "settings": {"edge": edge}, "hosts": []}
-        answer = api.request("POST", "/v1/config/apply", document)
+    def declare(settings: dict[str, Any]) -> None:
+        answer = api.request("POST", "/v1/config/apply", {"owner": owner, "settings": {"edge": settings}})
         assert answer.status == 200, answer
 
-    edge = before["settings"]["edge"]
-    declare({**edge, "auth_proxies": [f"{PROXY}/32"]})
+    declare(named)
     yield
     declare(edge)
 

@@ -132,6 +132,12 @@ ROUTES = (
 )
 
 
+def script_policy(policy: str) -> str:
+    """Return what a content security policy says of scripts; its default when it says nothing."""
+    directives = dict(part.strip().partition(" ")[::2] for part in policy.split(";"))
+    return directives.get("script-src", directives.get("default-src", "'unsafe-inline'"))
+
+
 @pytest.mark.threat("ING-7")
 @pytest.mark.parametrize("session", ["visitor", "signed_in"])
 def test_every_answer_of_the_panel_refuses_framing(request: pytest.FixtureRequest, panel: Panel, session: str) -> None:
@@ -142,7 +148,7 @@ def test_every_answer_of_the_panel_refuses_framing(request: pytest.FixtureReques
         assert answer.headers.get("X-Frame-Options") == "DENY", seen
         policy = answer.headers.get("Content-Security-Policy", "")
         assert "frame-ancestors 'none'" in policy, seen
-        assert "unsafe-inline" not in policy, seen
+        assert "'unsafe-inline'" not in script_policy(policy), seen
         assert answer.headers.get("X-Content-Type-Options") == "nosniff", seen
 
 

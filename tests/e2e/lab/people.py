@@ -95,7 +95,6 @@ class People:
         answer = self._api.request("POST", "/v1/users", body)
         assert answer.status in (200, 201), f"creating {username}: {answer}"
         self._made.append(username)
-        person.password = answer.body.get("password", person.password)
         return person
 
     def remove_all(self) -> None:
