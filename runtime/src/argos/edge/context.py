@@ -35,6 +35,12 @@ class RenderContext(msgspec.Struct, frozen=True):
         """The cookie of published hosts; ``lan`` speaks plain HTTP, which no prefix survives."""
         return "__Secure-argos_session" if self.mode == "behind_caddy" else "argos_session"
 
+    def panel_url(self, panel_host: str) -> str:
+        """The panel's address, without a trailing slash."""
+        if self.mode == "lan":
+            return f"http://{panel_host}:{self.panel_port}"
+        return f"https://{panel_host}" + ("" if self.https_port == 443 else f":{self.https_port}")
+
     def credential(self, name: str) -> str:
         """Caddy's placeholder for a credential file."""
         return f"{{file.{self.credentials_dir}/{name}}}"

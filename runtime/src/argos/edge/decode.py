@@ -139,7 +139,9 @@ def _host(place: str, raw: object, errors: list[FieldError]) -> Host:
             check=published_name_problem,
         ),
         state=fields.choice("state", ("present", "absent"), "present"),
-        upstreams=tuple(_upstream(fields.nested(at, member)) for at, member in fields.items("upstreams", limit=64)),
+        upstreams=tuple(
+            _upstream(fields.nested(at, member)) for at, member in fields.items("upstreams", limit=MAX_UPSTREAMS)
+        ),
         auth=_auth(fields.inner("auth")),
         waf=_waf(fields.inner("waf")),
         rate_limit=_rate_limit(fields.inner("rate_limit")) if fields.given("rate_limit") else None,
@@ -152,6 +154,8 @@ def _host(place: str, raw: object, errors: list[FieldError]) -> Host:
     fields.finish()
     if host.state == "present" and not raw.get("upstreams") and not raw.get("rules"):
         fields.wrong("upstreams", "is empty", "at least one upstream, or rules that answer")
+    if len({upstream.url.split(":")[0] for upstream in host.upstreams if upstream.url}) > 1:
+        fields.wrong("upstreams", "mixes http and https", "one scheme for all upstreams of a host")
     return host
 
 
@@ -254,8 +258,10 @@ def _rule(fields: Fields) -> Rule:
 
 def _match(fields: Fields) -> Match:
     match = Match(
-        path=fields.texts("path", limit=64, expected="a path that begins with '/' or '*'", check=_path_problem),
-        path_exact=fields.texts("path_exact", limit=64, expected="a path that begins with '/'", check=_exact_problem),
+        path=fields.texts("path", limit=64, expected="a path from '/' or '*' on, without []\\?#", check=_path_problem),
+        path_exact=fields.texts(
+            "path_exact", limit=64, expected="a path from '/' on, without *[]\\?#", check=_exact_problem
+        ),
         method=fields.texts("method", limit=16, expected="a method such as GET", check=_method_problem),
         header=_conditions(fields, "header", names=True),
         query=_conditions(fields, "query", names=False),
@@ -331,13 +337,14 @@ def _method_problem(text: str) -> str | None:
 
 
 def _path_problem(text: str) -> str | None:
-    if not text.startswith(("/", "*")) or header_value_problem(text):
+    # Caddy reads "[", "\\" and "?" as a glob's, and a bad glob matches nothing, in silence: a block rule would be none.
+    if not text.startswith(("/", "*")) or header_value_problem(text) or set(text) & set("[]\\?#"):
         return f"is {text[:80]!r}"
     return None
 
 
 def _exact_problem(text: str) -> str | None:
-    return None if text.startswith("/") and not header_value_problem(text) else f"is {text[:80]!r}"
+    return f"is {text[:80]!r}" if "*" in text or not text.startswith("/") else _path_problem(text)
 
 
 def _location_problem(text: str) -> str | None:

@@ -11,7 +11,16 @@ import re
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _OURS = ("x-auth-", "argos-", "remote-")
-_CLIENT_FACTS = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"})
+_EDGE_FACTS = frozenset(
+    {
+        "forwarded",
+        "strict-transport-security",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-real-ip",
+    }
+)
 # RFC 9110 §7.6.1, with the framing fields that only the transport may write.
 _HOP_BY_HOP = frozenset(
     {
@@ -34,7 +43,7 @@ def header_name_problem(name: str) -> str | None:
     if not _TOKEN.fullmatch(name):
         return "is not a header name"
     folded = name.lower().replace("_", "-")  # CGI folding: an upstream may read X_Auth_User as X-Auth-User
-    if folded.startswith(_OURS) or folded in _CLIENT_FACTS:
+    if folded.startswith(_OURS) or folded in _EDGE_FACTS:
         return "is set by the edge alone"
     if folded in _HOP_BY_HOP:
         return "is a hop-by-hop header"

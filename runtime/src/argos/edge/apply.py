@@ -1,0 +1,306 @@
+"""Plan and apply declarations, and keep Caddy on the active revision.
+
+The order of :meth:`ApplyEngine.apply` is docs/architecture.md's "Apply": no database
+lock is held while Caddy works, and what Caddy refuses leaves everything as it was.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from argos.audit import Actor, Audit
+from argos.edge import attribution, revisions
+from argos.edge import plan as planning
+from argos.edge.active_config import ActiveConfig
+from argos.edge.caddy import CaddyAdmin, CaddyRefused, CaddyUnreachable
+from argos.edge.context import RenderContext
+from argos.edge.credentials import write_credentials
+from argos.edge.crosscheck import crosscheck
+from argos.edge.model import Document
+from argos.edge.plan import Change, Plan, State
+from argos.edge.render import render
+from argos.epoch import EpochWriter
+from argos.errors import Invalid, Refused, Stale, Unavailable
+from argos.named_secrets import NamedSecrets
+from argos.scrub import Scrubber
+from argos.settings import Settings
+from argos.storage.engine import Storage
+from argos.vault import Vault
+
+LOCK_TIMEOUT_S = 30
+
+log = logging.getLogger(__name__)
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """The answer to a plan or an apply.
+
+    ``etag`` is of the state as it stands: before a planned change, after an applied one.
+    """
+
+    changed: bool
+    etag: str
+    changes: tuple[Change, ...]
+    warnings: tuple[str, ...]
+    revision: int | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class ApplyEngine:
+    """The one way a declaration comes into force; shared by admin API, panel and CLI.
+
+    Args:
+        settings: paths and mode.
+        storage: the database.
+        vault: unused but for its being open: a wrong master key stops an apply early.
+        secrets: values that hosts name.
+        audit: takes one row for each changed resource.
+        epoch: advanced once the gate's tables have changed.
+        scrubber: takes known secrets out of Caddy's reasons.
+        context: paths and ports of the rendering; by default those of ``settings``.
+        caddy: the admin client; by default on ``settings.caddy_socket``.
+    """
+
+    def __init__(  # noqa: PLR0917 - services, in the order the composition root wires them
+        self,
+        settings: Settings,
+        storage: Storage,
+        vault: Vault,  # noqa: ARG002 - named in the docstring
+        secrets: NamedSecrets,
+        audit: Audit,
+        epoch: EpochWriter,
+        scrubber: Scrubber,
+        *,
+        context: RenderContext | None = None,
+        caddy: CaddyAdmin | None = None,
+    ) -> None:
+        self._settings = settings
+        self._storage = storage
+        self._secrets = secrets
+        self._audit = audit
+        self._epoch = epoch
+        self._scrubber = scrubber
+        self._context = context or context_of(settings)
+        self._caddy = caddy or CaddyAdmin(settings.caddy_socket)
+        self._active = ActiveConfig(settings.edge_dir)
+        self._lock = threading.Lock()
+
+    def plan(self, document: Document) -> Outcome:
+        """Say what ``document`` would change.
+
+        Raises:
+            Invalid: the state it leads to does not fit together.
+        """
+        with self._storage.read() as connection:
+            state = revisions.read_state(connection)
+        planned = self._planned(state, document)
+        return Outcome(planned.changed, planned.etag, planned.changes, planned.warnings)
+
+    def apply(self, actor: Actor, document: Document, if_match: str | None = None) -> Outcome:
+        """Bring ``document`` into force.
+
+        Raises:
+            Invalid: the state it leads to does not fit together.
+            Stale: ``if_match`` is not the ETag of the stored state.
+            Refused: Caddy does not take it; everything is as it was.
+            Unavailable: Caddy does not answer, or another apply takes too long.
+        """
+        with self._alone():
+            with self._storage.read() as connection:
+                state = revisions.read_state(connection)
+                active = revisions.active_id(connection)
+                known_digest = revisions.secrets_digest(connection)
+            if if_match is not None and if_match != state.etag():
+                raise Stale("The configuration has changed since it was read; plan again and apply that")
+            planned = self._planned(state, document)
+            digest = self._secrets.digest(_secret_names(planned.state))
+            if not planned.changed and (active is None or digest == known_digest):
+                return Outcome(False, planned.etag, (), planned.warnings, active)
+            if not planned.changed:
+                self._reload_with_new_secrets(state, digest)
+                return Outcome(False, planned.etag, (), planned.warnings, active)
+            return self._bring_into_force(actor, state, planned, digest, force=digest != known_digest)
+
+    def reconcile(self) -> bool:
+        """Make Caddy run the active revision if it runs anything else; return whether it had to.
+
+        Also mends what a crash left behind: a pending revision, an old ``caddy.json``,
+        credentials of before a change.
+
+        Raises:
+            Unavailable: Caddy does not answer, or an apply takes too long.
+        """
+        with self._alone():
+            with self._storage.read() as connection:
+                state = revisions.read_state(connection)
+                active = revisions.active_id(connection)
+                known_digest = revisions.secrets_digest(connection)
+            with self._storage.write() as connection:
+                revisions.fail_pending(connection)
+            if active is None:
+                write_credentials(self._secrets, (), self._settings.credentials_dir)
+                return False
+            names = _secret_names(state)
+            write_credentials(self._secrets, names, self._settings.credentials_dir)
+            digest = self._secrets.digest(names)
+            config = self._render_both(state)[0]
+            reload = digest != known_digest or self._running() != msgspec.json.decode(config)
+            if reload:
+                self._load_or_say(config)
+                with self._storage.write() as connection:
+                    revisions.keep_secrets_digest(connection, digest)
+            self._active.keep(*self._render_both(state))
+            return reload
+
+    def _planned(self, state: State, document: Document) -> Plan:
+        planned = planning.plan(state, document)
+        if planned.changed:
+            ports = {self._context.panel_port, 2019}
+            errors = crosscheck(planned.state, self._context.mode, self._secrets.names(), ports)
+            if errors:
+                raise Invalid(errors)
+        return planned
+
+    def _bring_into_force(self, actor: Actor, state: State, planned: Plan, digest: str, *, force: bool) -> Outcome:
+        now = self._storage.clock.now()
+        with self._storage.write() as connection:
+            revision = revisions.begin(connection, planned, str(actor), now)
+        config, fallback = self._render_both(planned.state)
+        try:
+            write_credentials(
+                self._secrets, _secret_names(planned.state) | _secret_names(state), self._settings.credentials_dir
+            )
+            self._caddy.load(config, force=force)
+        except (CaddyRefused, CaddyUnreachable, OSError) as problem:
+            raise self._put_back(actor, state, planned, revision, problem) from problem
+        try:
+            with self._storage.write() as connection:
+                revisions.activate(connection, revision, planned, self._context, now)
+                revisions.keep_secrets_digest(connection, digest)
+                for change in planned.changes:
+                    target = f"{change.kind}/{change.name}"
+                    self._audit.record(connection, actor, "config.apply", target, change.before, change.after)
+        except BaseException as problem:
+            self._put_back(actor, state, planned, revision, problem)
+            raise
+        # From here on the revision is in force; what fails below is mended by the next reconcile.
+        warnings = planned.warnings
+        try:
+            self._active.keep(config, fallback)
+        except OSError as problem:
+            log.exception("caddy.json of revision %d cannot be written", revision)
+            warnings += (f"{self._settings.edge_dir}: {problem.strerror}; Caddy would start with the revision before",)
+        self._epoch.advance()
+        return Outcome(True, planned.state.etag(), planned.changes, warnings, revision)
+
+    def _put_back(
+        self, actor: Actor, state: State, planned: Plan, revision: int, problem: BaseException
+    ) -> Refused | Unavailable:
+        """Mark the revision failed, let Caddy run the last active one again, and say what happened."""
+        answer = self._explain(state, planned, problem)
+        try:
+            with self._storage.write() as connection:
+                revisions.fail(connection, revision, answer.message)
+                self._audit.record(
+                    connection, actor, "config.refused", f"revision/{revision}", None, {"reason": answer.message}
+                )
+        finally:
+            self._restore(state)
+        return answer
+
+    def _restore(self, state: State) -> None:
+        with self._storage.read() as connection:
+            active = revisions.active_id(connection)
+        if active is None:
+            return
+        try:
+            # Not forced: after a plain refusal Caddy runs the old one still, and has nothing to do.
+            self._caddy.load(self._render_both(state)[0])
+        except (CaddyRefused, CaddyUnreachable):
+            log.warning("Caddy did not take the last active revision back; the next reconcile tries again")
+
+    def _explain(self, state: State, planned: Plan, problem: BaseException) -> Refused | Unavailable:
+        if isinstance(problem, CaddyRefused):
+            validate = attribution.validation(self._settings.caddy_binary, lambda tried: render(tried, self._context))
+            key = attribution.culprit(state, planned.changes, planned.state, problem.reason, validate)
+            reason = self._scrubber.scrub(attribution.short_reason(problem.reason))
+            where = f"{key[0]}/{key[1]}" if key else "the configuration"
+            return Refused(f"{where}: Caddy refused it: {reason}. Nothing was changed")
+        if isinstance(problem, CaddyUnreachable):
+            return Unavailable(f"{self._scrubber.scrub(problem.message)}. Nothing was changed")
+        return Unavailable(f"{self._scrubber.scrub(str(problem))}. Nothing was changed")
+
+    def _reload_with_new_secrets(self, state: State, digest: str) -> None:
+        try:
+            write_credentials(self._secrets, _secret_names(state), self._settings.credentials_dir)
+        except OSError as problem:
+            raise Unavailable(f"{self._settings.credentials_dir}: {problem.strerror}") from problem
+        self._load_or_say(self._render_both(state)[0])
+        with self._storage.write() as connection:
+            revisions.keep_secrets_digest(connection, digest)
+
+    def _load_or_say(self, config: str) -> None:
+        try:
+            self._caddy.load(config, force=True)
+        except CaddyRefused as problem:
+            reason = self._scrubber.scrub(attribution.short_reason(problem.reason))
+            raise Refused(f"the active revision: Caddy refused it: {reason}") from None
+        except CaddyUnreachable as problem:
+            raise Unavailable(problem.message) from None
+
+    def _running(self) -> object:
+        try:
+            return self._caddy.config()
+        except CaddyUnreachable as problem:
+            raise Unavailable(problem.message) from None
+
+    def _render_both(self, state: State) -> tuple[str, str]:
+        config = render(state, self._context)
+        fallback = render(state, self._context, fallback=True)
+        return msgspec.json.encode(config).decode(), msgspec.json.encode(fallback).decode()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One apply at a time: in this process by a lock, beside CLI processes by ``flock``."""
+        if not self._lock.acquire(timeout=LOCK_TIMEOUT_S):
+            raise Unavailable("Another change is being applied", retry_after=LOCK_TIMEOUT_S)
+        try:
+            with _file_lock(self._settings.data_dir / "apply.lock"):
+                yield
+        finally:
+            self._lock.release()
+
+
+@contextmanager
+def _file_lock(path: Path) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def context_of(settings: Settings) -> RenderContext:
+    """The rendering's view of the runtime's settings."""
+    return RenderContext(
+        mode=settings.mode,
+        panel_port=settings.panel_listen[1],
+        admin_socket=str(settings.caddy_socket),
+        gate_socket=str(settings.gate_socket),
+        panel_socket=str(settings.panel_socket),
+        credentials_dir=str(settings.credentials_dir),
+        access_log=str(settings.access_log),
+        waf_log=str(settings.access_log.with_name("waf.log")),
+    )
+
+
+def _secret_names(state: State) -> frozenset[str]:
+    return frozenset(name for host in state.hosts() for name in host.secret_names())

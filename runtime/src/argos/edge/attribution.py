@@ -1,0 +1,106 @@
+"""Whose fault a refusal is: which of the changed hosts Caddy does not take, and why."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from argos.edge.plan import Change, Key, State
+
+VALIDATE_TIMEOUT_S = 15
+_BUDGET = 12  # validations, which is enough to halve 4000 changes
+
+Validate = Callable[[State], str | None]
+"""Says why Caddy would refuse a state, or None."""
+
+# Caddy wraps a reason in the way it took to get there; a reader wants what is at the end.
+_WAY = re.compile(
+    r"^(?:loading (?:new )?config|loading config|loading [\w.]+ app module|loading handler modules|"
+    r"loading module '[\w.]+'|provision [\w.]+|server \w+|setting up (?:route handlers|subroutes)|route \d+|"
+    r"position \d+|loading handlers in routes|loading matcher modules|"
+    r"adapting config[^:]*|module name '[\w.]+'|http): ?"
+)
+
+
+def short_reason(reason: str) -> str:
+    """Caddy's reason without the path of modules before it."""
+    text = reason.strip()
+    while (found := _WAY.match(text)) and found.end() < len(text):
+        text = text[found.end() :]
+    return text
+
+
+def culprit(active: State, changes: Sequence[Change], after: State, reason: str, validate: Validate) -> Key | None:
+    """The changed resource that Caddy refuses, None when it cannot be told.
+
+    A host that Caddy names is believed; otherwise the changes are halved until one is left.
+    """
+    named = [change for change in changes if _names(reason, change.name)]
+    if len(named) == 1:
+        return (named[0].kind, named[0].name)
+    suspects = [change for change in changes if change.action != "delete"]
+    spent = 0
+    while len(suspects) > 1 and spent < _BUDGET:
+        half = suspects[: len(suspects) // 2]
+        spent += 1
+        refused = validate(_with(active, half, after)) is not None
+        suspects = half if refused else suspects[len(half) :]
+    if len(suspects) != 1:
+        return None
+    return (suspects[0].kind, suspects[0].name)
+
+
+def _names(reason: str, name: str) -> bool:
+    return re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", reason) is not None
+
+
+def _with(active: State, changes: Sequence[Change], after: State) -> State:
+    """``active`` with some of the changes; settings always as they would be, since hosts build on them."""
+    taken = {**active.resources, **{key: stored for key, stored in after.resources.items() if key[0] == "settings"}}
+    for change in changes:
+        key = (change.kind, change.name)
+        taken[key] = after.resources[key]
+    return State(taken)
+
+
+def validation(binary: Path, render: Callable[[State], dict[str, Any]]) -> Validate:
+    """A :data:`Validate` that asks ``argos-caddy validate`` in a process of its own.
+
+    It runs as the runtime's user, who may enter neither Caddy's storage nor its log: both
+    are replaced by a directory that goes afterwards.
+    """
+
+    def validate(state: State) -> str | None:
+        config = render(state)
+        with tempfile.TemporaryDirectory(prefix="argos-validate-") as place:
+            config["storage"] = {"module": "file_system", "root": place}
+            config["logging"] = {"logs": {"default": {"level": "ERROR"}}}
+            if "crowdsec" in config["apps"]:
+                config["apps"]["crowdsec"]["state_file"] = f"{place}/decisions.json"
+            path = Path(place) / "caddy.json"
+            path.write_text(json.dumps(config))
+            return _validate_file(binary, path, place)
+
+    return validate
+
+
+def _validate_file(binary: Path, path: Path, home: str) -> str | None:
+    try:
+        done = subprocess.run(
+            [str(binary), "validate", "--config", str(path)],
+            capture_output=True,
+            text=True,
+            timeout=VALIDATE_TIMEOUT_S,
+            env={"HOME": home, "XDG_DATA_HOME": home, "XDG_CONFIG_HOME": home},
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if done.returncode == 0:
+        return None
+    return done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "refused"

@@ -1,0 +1,117 @@
+"""A client of Caddy's admin API over its unix socket."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+from argos.errors import ArgosError
+
+LOAD_TIMEOUT_S = 10
+_ANSWER_LIMIT = 64 * 1024 * 1024
+
+
+class CaddyRefused(ArgosError):
+    """Caddy did not take a configuration; the old one goes on serving.
+
+    ``reason`` is Caddy's own text: it may quote a secret, so it goes through the
+    scrubber before anybody sees it.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("Caddy refused the configuration")
+        self.reason = reason
+
+
+class CaddyUnreachable(ArgosError):
+    """Caddy's admin socket is not there, or does not answer in time."""
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("caddy", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class CaddyAdmin:
+    """Loads configurations and asks what runs.
+
+    Args:
+        path: Caddy's admin socket.
+        timeout: seconds that one request may wait.
+    """
+
+    def __init__(self, path: Path, timeout: float = LOAD_TIMEOUT_S) -> None:
+        self._path = path
+        self._timeout = timeout
+
+    def load(self, config: str, *, force: bool = False) -> None:
+        """Make Caddy run ``config`` (JSON), or leave it with what it ran.
+
+        Args:
+            config: the whole configuration.
+            force: load it even when it equals what runs, since a file it names has changed.
+
+        Raises:
+            CaddyRefused: with Caddy's reason.
+            CaddyUnreachable: it cannot be told whether the configuration was taken.
+        """
+        headers = {"Content-Type": "application/json"}
+        if force:
+            headers["Cache-Control"] = "must-revalidate"
+        status, body = self._ask("POST", "/load", config.encode(), headers)
+        if status != 200:
+            raise CaddyRefused(_reason(body) or f"status {status}")
+
+    def config(self) -> Any:
+        """What Caddy runs, decoded; None while it runs nothing.
+
+        Raises:
+            CaddyUnreachable: no answer.
+        """
+        return self._get("/config/")
+
+    def crowdsec(self) -> Any:
+        """The counters of the CrowdSec handler.
+
+        Raises:
+            CaddyUnreachable: no answer.
+        """
+        return self._get("/argos/crowdsec")
+
+    def _get(self, path: str) -> Any:
+        status, body = self._ask("GET", path, None, {})
+        if status != 200:
+            raise CaddyUnreachable(f"Caddy's admin API answers {status} on {path}")
+        try:
+            return json.loads(body)
+        except ValueError:
+            raise CaddyUnreachable(f"Caddy's admin API does not answer JSON on {path}") from None
+
+    def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
+        connection = _UnixConnection(self._path, self._timeout)
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            return response.status, response.read(_ANSWER_LIMIT)
+        except (OSError, http.client.HTTPException) as reason:
+            text = str(reason) or type(reason).__name__
+            raise CaddyUnreachable(f"Caddy does not answer at {self._path}: {text}") from reason
+        finally:
+            connection.close()
+
+
+def _reason(body: bytes) -> str:
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return body.decode(errors="replace").strip()
+    return str(answer.get("error", answer)) if isinstance(answer, dict) else str(answer)

@@ -1,0 +1,84 @@
+"""Credentials that Caddy reads: files on tmpfs, so that none stands in its configuration.
+
+A file named ``complete`` is written last; Caddy's start script takes the fallback
+rendering while it is missing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from argos.edge import files
+from argos.edge.context import CREDENTIAL_PREFIX
+from argos.errors import ArgosError
+from argos.named_secrets import NamedSecrets
+
+BOUNCER_KEY = "crowdsec-bouncer-key"
+COMPLETE = "complete"
+_MODE = 0o440
+
+
+def write_credentials(secrets: NamedSecrets, names: Iterable[str], directory: Path) -> bool:
+    """Lay out CrowdSec's bouncer key and the secrets that hosts name; return whether a file changed.
+
+    A secret without a value is left out: the bouncer then enforces the bans it knows.
+    Files of secrets that nobody names any more are removed.
+
+    Raises:
+        OSError: the directory cannot be written; ``complete`` is then missing.
+    """
+    known = set(secrets.names())
+    wanted = {CREDENTIAL_PREFIX + name: secrets.reveal(name) for name in sorted(set(names) & known)}
+    if BOUNCER_KEY in known:
+        wanted[BOUNCER_KEY] = secrets.reveal(BOUNCER_KEY)
+    complete = directory / COMPLETE
+    stale = [path for path in directory.iterdir() if path.name not in wanted and path != complete]
+    changed = {name: value for name, value in wanted.items() if _differs(directory / name, value)}
+    if not stale and not changed and complete.exists():
+        return False
+    complete.unlink(missing_ok=True)
+    _replace(directory, changed, stale)
+    files.replace(complete, b"", _MODE)
+    return True
+
+
+def _replace(directory: Path, changed: Mapping[str, str], stale: Iterable[Path]) -> None:
+    for path in stale:
+        path.unlink(missing_ok=True)
+    for name, value in changed.items():
+        files.replace(directory / name, value.encode(), _MODE)
+
+
+def _differs(path: Path, value: str) -> bool:
+    return files.content_of(path) != value.encode()
+
+
+def run(environ: Mapping[str, str]) -> int:
+    """``argos credentials``: the one-shot that runs before Caddy, without the runtime.
+
+    Returns:
+        0, or 1 with one line on standard error; ``complete`` is then not there, and
+        Caddy starts from its fallback.
+    """
+    from argos.application import Application
+    from argos.settings import Settings
+
+    try:
+        settings = Settings.from_environment(environ)
+        (settings.credentials_dir / COMPLETE).unlink(missing_ok=True)
+        application = Application.from_settings(settings)
+    except (ArgosError, OSError) as error:
+        sys.stderr.write(f"argos credentials: {error}\n")
+        return 1
+    try:
+        hosts = application.state().hosts()
+        names = {name for host in hosts for name in host.secret_names()}
+        write_credentials(application.secrets, names, settings.credentials_dir)
+    except (ArgosError, OSError) as error:
+        sys.stderr.write(f"argos credentials: {error}\n")
+        return 1
+    finally:
+        application.close()
+    return 0

@@ -1,0 +1,125 @@
+"""Rules that hold between resources, checked on the state a plan leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+from argos.edge.model import MAX_HOSTS, EdgeSettings, Host
+from argos.edge.names import is_loopback, parse_address
+from argos.edge.plan import State
+from argos.errors import FieldError
+
+if TYPE_CHECKING:
+    from publicsuffixlist import PublicSuffixList
+
+Mode = Literal["behind_caddy", "lan"]
+
+
+def crosscheck(
+    state: State, mode: Mode, secrets: Collection[str] = (), our_ports: Collection[int] = ()
+) -> list[FieldError]:
+    """Everything that does not fit together in ``state``.
+
+    Args:
+        state: what would be declared.
+        mode: of this guest.
+        secrets: names that have a value.
+        our_ports: loopback ports of our own services, never an upstream.
+    """
+    hosts = state.hosts()
+    edge = state.edge
+    if edge is None:
+        if not hosts:
+            return []
+        example = "settings.edge with panel_host and parent_domain, before any host"
+        return [FieldError("settings/edge", "", "is not declared", example)]
+    errors = list(_edge_errors(edge, mode))
+    if len(hosts) > MAX_HOSTS:
+        errors.append(FieldError("document", "hosts", f"would leave {len(hosts)} hosts", f"at most {MAX_HOSTS}"))
+    lapi_port = urlsplit(state.crowdsec.lapi_url).port
+    ports = {*our_ports, *([lapi_port] if lapi_port else [])}
+    for host in hosts:
+        errors.extend(_host_errors(host, edge, mode))
+        errors.extend(_secret_errors(host, secrets))
+        errors.extend(_upstream_errors(host, ports))
+    return errors
+
+
+def _edge_errors(edge: EdgeSettings, mode: Mode) -> Iterator[FieldError]:
+    parent = edge.parent_domain
+    if _public_suffixes().is_public(parent):
+        # Browsers refuse a cookie for a public suffix, and it would reach strangers' hosts.
+        yield FieldError("settings/edge", "parent_domain", f"is {parent!r}, a public suffix", "a domain of your own")
+    if not edge.panel_host.endswith(f".{parent}"):
+        yield FieldError(
+            "settings/edge", "panel_host", f"is {edge.panel_host!r}", f"a name below parent_domain, which is {parent!r}"
+        )
+    if mode == "behind_caddy" and edge.tls.mode == "off" and not edge.trusted_proxies:
+        yield FieldError(
+            "settings/edge",
+            "tls.mode",
+            "is off with nobody in front that ends TLS",
+            "internal or auto, or the proxy's address in trusted_proxies",
+        )
+
+
+def _host_errors(host: Host, edge: EdgeSettings, mode: Mode) -> Iterator[FieldError]:
+    resource = f"host/{host.name}"
+    tls = host.tls or edge.tls
+    if host.name == edge.panel_host:
+        yield FieldError(resource, "name", "is the panel's own name", "another name")
+    if host.name.startswith("*.") and tls.mode == "auto":
+        # RFC 8555 §7.1.3 lets a CA ask for DNS, and Let's Encrypt does for each wildcard.
+        yield FieldError(
+            resource, "tls.mode", "is auto, and a wildcard's certificate needs a DNS challenge", "internal"
+        )
+    if not host.auth.required:
+        return
+    if not f".{host.name.removeprefix('*.')}".endswith(f".{edge.parent_domain}"):
+        yield FieldError(
+            resource,
+            "auth.required",
+            "is true, and the sign-in cookie does not reach this host",
+            f"a name below parent_domain, which is {edge.parent_domain!r}",
+        )
+    if mode == "behind_caddy" and tls.mode == "off" and not edge.trusted_proxies:
+        yield FieldError(
+            resource,
+            "tls.mode",
+            "is off on a host behind sign-on with nobody in front that ends TLS",
+            "internal or auto, or the proxy's address in settings.edge.trusted_proxies",
+        )
+
+
+def _secret_errors(host: Host, secrets: Collection[str]) -> Iterator[FieldError]:
+    for name, value in host.request_headers.set.items():
+        if not isinstance(value, str) and value.secret not in secrets:
+            yield FieldError(
+                f"host/{host.name}",
+                f"request_headers.set.{name}.secret",
+                f"names {value.secret!r}, which has no value",
+                "the name of a secret that was set before",
+            )
+
+
+def _upstream_errors(host: Host, ports: Collection[int]) -> Iterator[FieldError]:
+    for index, upstream in enumerate(host.upstreams):
+        parts = urlsplit(upstream.url)
+        name = parts.hostname or ""
+        if parts.port in ports and is_loopback(name, parse_address(name)):
+            yield FieldError(
+                f"host/{host.name}",
+                f"upstreams[{index}].url",
+                f"is {upstream.url!r}, one of Argos's own services",
+                "a server that is not Argos's own",
+            )
+
+
+@cache
+def _public_suffixes() -> PublicSuffixList:
+    from publicsuffixlist import PublicSuffixList
+
+    return PublicSuffixList()

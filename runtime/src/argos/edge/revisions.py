@@ -1,0 +1,116 @@
+"""What the database remembers of declarations: the active state, and the attempts that led there."""
+
+from __future__ import annotations
+
+import msgspec
+from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from argos.edge.context import RenderContext
+from argos.edge.model import canonical
+from argos.edge.plan import Plan, State, Stored
+from argos.storage.tables import gate_hosts, gate_settings, meta, resources, revisions
+
+KEPT = 100
+SECRETS_DIGEST = "edge_secrets_digest"
+
+_RULE = canonical({"required": True, "users": [], "groups": [], "emails": [], "domains": []})
+"""argos.gate.decision.HostRule of a host that any signed-in person may enter."""
+
+
+def read_state(connection: Connection) -> State:
+    """Everything that is declared."""
+    rows = connection.execute(select(resources))
+    return State({(row.kind, row.name): Stored(msgspec.json.decode(row.spec), row.owner) for row in rows})
+
+
+def active_id(connection: Connection) -> int | None:
+    """The revision that Caddy is to run, None before the first."""
+    found: int | None = connection.scalar(select(revisions.c.id).where(revisions.c.state == "active"))
+    return found
+
+
+def begin(connection: Connection, plan: Plan, actor: str, now: int) -> int:
+    """Note that ``plan`` is being tried; return the revision's number."""
+    counts = {
+        action: sum(change.action == action for change in plan.changes) for action in ("create", "update", "delete")
+    }
+    summary = ", ".join(f"{count} {action}" for action, count in counts.items() if count)
+    result = connection.execute(
+        insert(revisions).values(
+            state="pending",
+            etag=plan.state.etag(),
+            resources=plan.state.as_json(),
+            actor=actor,
+            summary=summary,
+            created_at=now,
+        )
+    )
+    number = int(result.inserted_primary_key[0]) if result.inserted_primary_key else 0
+    connection.execute(delete(revisions).where(revisions.c.id <= number - KEPT, revisions.c.state != "active"))
+    return number
+
+
+def fail(connection: Connection, revision: int, reason: str) -> None:
+    """Note why a revision is not in force."""
+    connection.execute(update(revisions).where(revisions.c.id == revision).values(state="failed", reason=reason))
+
+
+def fail_pending(connection: Connection) -> int:
+    """Mark what a crash left half-way; return how many there were."""
+    done = connection.execute(
+        update(revisions)
+        .where(revisions.c.state == "pending")
+        .values(state="failed", reason="the runtime stopped before it was in force")
+    )
+    return done.rowcount
+
+
+def activate(connection: Connection, revision: int, plan: Plan, context: RenderContext, now: int) -> None:
+    """Make ``plan`` the declared state, for the gate too, in the caller's transaction."""
+    connection.execute(update(revisions).where(revisions.c.state == "active").values(state="superseded"))
+    connection.execute(update(revisions).where(revisions.c.id == revision).values(state="active", activated_at=now))
+    for change in plan.changes:
+        where = (resources.c.kind == change.kind, resources.c.name == change.name)
+        connection.execute(delete(resources).where(*where))
+        stored = plan.state.resources.get((change.kind, change.name))
+        if stored is not None:
+            connection.execute(
+                insert(resources).values(
+                    kind=change.kind,
+                    name=change.name,
+                    spec=canonical(stored.spec),
+                    owner=stored.owner,
+                    updated_at=now,
+                )
+            )
+    _write_gate(connection, plan.state, context)
+
+
+def _write_gate(connection: Connection, state: State, context: RenderContext) -> None:
+    connection.execute(delete(gate_hosts))
+    rows = [{"host_id": host.name, "rule": _RULE} for host in state.hosts() if host.auth.required]
+    if rows:
+        connection.execute(insert(gate_hosts), rows)
+    connection.execute(delete(gate_settings))
+    if state.edge is not None:
+        connection.execute(
+            insert(gate_settings).values(
+                id=1,
+                panel_url=context.panel_url(state.edge.panel_host),
+                cookie_name=context.edge_cookie,
+                idle_seconds=state.session.idle_hours * 3600,
+            )
+        )
+
+
+def secrets_digest(connection: Connection) -> str | None:
+    """The digest of the secrets that Caddy was last loaded with."""
+    found: str | None = connection.scalar(select(meta.c.value).where(meta.c.key == SECRETS_DIGEST))
+    return found
+
+
+def keep_secrets_digest(connection: Connection, digest: str) -> None:
+    """Remember the digest of the secrets that Caddy runs with."""
+    row = upsert(meta).values(key=SECRETS_DIGEST, value=digest)
+    connection.execute(row.on_conflict_do_update(index_elements=["key"], set_={"value": digest}))
