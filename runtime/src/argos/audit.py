@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -106,31 +107,34 @@ class Audit:
                 if row.id != expected_id or row.previous != previous or not self._sound(row):
                     return expected_id
                 expected_id, previous = row.id + 1, row.hash
-        return None if self._is_head(head, expected_id - 1, previous) else expected_id
+        last = expected_id - 1
+        if head is None and last == 0:
+            return None
+        return None if self._authentic(head) == (last, previous) else expected_id
 
     def _head(self, connection: Connection) -> tuple[int, bytes]:
-        row = connection.execute(select(audit.c.id, audit.c.hash).order_by(audit.c.id.desc()).limit(1)).first()
-        stored = connection.scalar(select(meta.c.value).where(meta.c.key == HEAD))
-        if stored is not None:
-            # From the head, not from the last row: after a removal the chain goes on with a gap that verify() finds.
-            number, digest, _, _ = stored.split(":")
-            if row is None or int(number) >= row.id:
-                return int(number), bytes.fromhex(digest)
-        return (0, _NONE) if row is None else (row.id, row.hash)
+        """Return the last row's id and hash, from the authenticated head.
 
-    def _is_head(self, head: str | None, last: int, digest: bytes) -> bool:
-        if head is None:
-            return last == 0
+        After a removal the chain thus goes on with a gap, and after any other damage
+        from a hash that no row has: what was broken stays visible for ever.
+        """
+        last = connection.execute(select(audit.c.id).order_by(audit.c.id.desc()).limit(1)).scalar() or 0
+        stored = connection.scalar(select(meta.c.value).where(meta.c.key == HEAD))
+        if stored is None and last == 0:
+            return 0, _NONE
+        head = self._authentic(stored)
+        if head is None or head[0] < last:
+            return last, secrets.token_bytes(32)
+        return head
+
+    def _authentic(self, stored: str | None) -> tuple[int, bytes] | None:
         try:
-            number, stored, version, mac = head.split(":")
+            number, digest, version, mac = (stored or "").split(":")
             _, key = self._vault.key("audit", int(version))
+            head = int(number), bytes.fromhex(digest)
         except (ValueError, LookupError):
-            return False
-        return (
-            number == str(last)
-            and hmac.compare_digest(stored, digest.hex())
-            and hmac.compare_digest(mac, _head_mac(key, last, digest))
-        )
+            return None
+        return head if hmac.compare_digest(mac, _head_mac(key, *head)) else None
 
     def _sound(self, row: Row[Any]) -> bool:
         try:

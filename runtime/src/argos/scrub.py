@@ -37,7 +37,7 @@ class Scrubber:
             self._forms |= forms
             # Longest first: a form may hold another.
             ordered = sorted(self._forms, key=lambda form: (-len(form), form))
-            self._pattern = re.compile("|".join(re.escape(form) for form in ordered))
+            self._pattern = re.compile("|".join(_expression(form) for form in ordered))
 
     def scrub(self, text: str) -> str:
         """Return ``text`` with every known secret replaced by ``[redacted]``."""
@@ -73,10 +73,15 @@ def _forms(value: str) -> Iterator[str]:
         yield json.dumps(once, ensure_ascii=ascii_only)[1:-1]
     # Go's encoding/json, Caddy's too, also escapes these three.
     yield json.dumps(value)[1:-1].replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-    for encoded in (quote(value, safe=""), quote(value), quote_plus(value)):
-        yield encoded
-        yield re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), encoded)
-    yield from _base64_forms(value.encode("utf-8", "surrogateescape"))
+    yield quote(value, safe="", errors="surrogatepass")
+    yield quote(value, errors="surrogatepass")
+    yield quote_plus(value, errors="surrogatepass")
+    yield from _base64_forms(value.encode("utf-8", "surrogatepass"))
+
+
+def _expression(form: str) -> str:
+    # The hex digits of percent-encoding may be written in either case (RFC 3986 §2.1).
+    return re.sub("%([0-9A-Fa-f]{2})", "%(?i:\\1)", re.escape(form))
 
 
 def _base64_forms(raw: bytes) -> Iterator[str]:

@@ -13,7 +13,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import IntegrityError
 
 from argos.accounts import devices
 from argos.accounts.errors import LastAdmin, SetupCompleted
@@ -90,6 +89,7 @@ class Accounts:
 
         Raises:
             SetupCompleted: it was done before.
+            Conflict: there is an account of that name.
             Invalid: the username or the password is not allowed.
         """
         _check_new(username, password, "", "")
@@ -127,20 +127,17 @@ class Accounts:
         """
         _check_new(username, password, name, email, role)
         hashed = None if password is None else self._passwords.hash(password)
-        try:
-            with self._storage.write() as connection:
-                return self._insert(
-                    connection,
-                    actor,
-                    username,
-                    role,
-                    hashed,
-                    name=name,
-                    email=email,
-                    must_change_password=must_change_password,
-                )
-        except IntegrityError:
-            raise Conflict(f"user/{username}: there is an account of that name already") from None
+        with self._storage.write() as connection:
+            return self._insert(
+                connection,
+                actor,
+                username,
+                role,
+                hashed,
+                name=name,
+                email=email,
+                must_change_password=must_change_password,
+            )
 
     def change_password(
         self, actor: Actor, user_id: int, current: str, new: str, *, device_token: str | None = None
@@ -299,6 +296,8 @@ class Accounts:
         name: str = "",
         email: str = "",
     ) -> User:
+        if connection.execute(select(users.c.id).where(users.c.username == username)).first() is not None:
+            raise Conflict(f"user/{username}: there is an account of that name already")
         now = self._storage.clock.now()
         row = connection.execute(
             insert(users)

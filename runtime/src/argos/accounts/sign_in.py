@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
@@ -54,7 +55,8 @@ class SignIn:
         renewed = None
         if row.password_key_version != self._passwords.key_version:
             # A new version of the password key takes effect here, where the password is at hand.
-            renewed = self._passwords.hash(password)
+            with suppress(Busy):  # then at the next sign-in
+                renewed = self._passwords.hash(password)
         with self._storage.write() as connection:
             now = _look_up(connection, row.username)
             if now is None or now.disabled or now.password_hash != row.password_hash:

@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from argos.clock import Clock
@@ -122,13 +124,19 @@ class Storage:
 
 
 def _engine(path: Path, *, read_only: bool) -> Engine:
+    def connect() -> sqlite3.Connection:
+        # mode=rw: only migrate() makes the file, with its mode; a wrong path is an error, not an empty database.
+        location = f"file:{quote(str(path))}?mode=rw"
+        return sqlite3.connect(location, uri=True, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+
     engine = create_engine(
-        f"sqlite:///{path}",
+        "sqlite://",
+        creator=connect,
         poolclass=QueuePool,
         pool_size=READERS if read_only else 1,
         max_overflow=READERS if read_only else 0,
         pool_timeout=BUSY_TIMEOUT_S,
-        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+        hide_parameters=True,  # an error's text would show them, hashes and names among them
     )
 
     def prepare(raw: sqlite3.Connection, _record: Any) -> None:
@@ -149,8 +157,9 @@ def _engine(path: Path, *, read_only: bool) -> Engine:
 def _said_plainly(path: Path) -> Iterator[None]:
     try:
         yield
+    except PoolTimeout as error:
+        raise Unavailable(f"Database {path}: too many requests read it at once") from error
     except OperationalError as error:
-        # Without the statement: SQLAlchemy's own text shows its parameters, and those may be secrets.
         raise Unavailable(f"Database {path}: {error.orig}") from error
     except DatabaseError as error:
         if type(error) is DatabaseError:  # "file is not a database", "database disk image is malformed"
