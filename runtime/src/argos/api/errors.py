@@ -25,23 +25,28 @@ class Answer:
     errors: list[dict[str, Any]] = field(default_factory=list)
 
 
+# A kind before those it is a kind of.
+_PLAIN: tuple[tuple[type[ArgosError], int, str], ...] = (
+    (Stale, 412, "stale"),
+    (NotFound, 404, "not_found"),
+    (Conflict, 409, "conflict"),
+    (Refused, 422, "refused"),
+)
+_OURS = "The runtime could not finish this; its journal says more."
+
+
 def answer_for(error: ArgosError) -> Answer:
     """What ``error`` is to a caller of the API."""
-    message = str(error)
+    message = error.message
     if isinstance(error, Invalid):
         return Answer(400, "invalid", message, errors=[asdict(one) for one in error.errors])
-    if isinstance(error, Stale):
-        return Answer(412, "stale", message)
-    if isinstance(error, NotFound):
-        return Answer(404, "not_found", message)
-    if isinstance(error, Conflict):
-        return Answer(409, "conflict", message)
-    if isinstance(error, Refused):
-        return Answer(422, "refused", message)
     if isinstance(error, Unavailable):
         return Answer(503, "unavailable", message, headers={"Retry-After": str(error.retry_after)})
+    for kind, status, code in _PLAIN:
+        if isinstance(error, kind):
+            return Answer(status, code, message)
     logger.error("an error without a status of its own: %s", type(error).__name__)
-    return Answer(500, "error", "The runtime could not finish this; its journal says more.")
+    return Answer(500, "error", _OURS)
 
 
 def add_error_handlers(app: falcon.App[falcon.Request, falcon.Response]) -> None:
@@ -71,7 +76,7 @@ def write_http_error(resp: falcon.Response, error: falcon.HTTPError) -> None:
 
 def write_unexpected(resp: falcon.Response) -> None:
     """Answer 500, saying nothing of the cause."""
-    _write(resp, Answer(500, "error", "The runtime could not finish this; its journal says more."))
+    _write(resp, Answer(500, "error", _OURS))
 
 
 def log_unexpected(req: falcon.Request, error: Exception) -> None:

@@ -29,8 +29,5 @@ def _unquote(value: str) -> str:
         return value[1:-1]
     if len(value) >= 2 and value[0] == value[-1] == '"':
         value = value[1:-1]
-    plain = []
     characters = iter(value)
-    for character in characters:
-        plain.append(next(characters, "") if character == "\\" else character)
-    return "".join(plain)
+    return "".join(next(characters, "") if character == "\\" else character for character in characters)

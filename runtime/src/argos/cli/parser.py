@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -47,8 +47,9 @@ def _verdict(error: BaseException) -> tuple[int, str]:
         return next((code for kind, code in codes.items() if isinstance(error, kind)), FAILED), error.message
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED, "interrupted"
-    logging.getLogger(__name__).debug("the fault", exc_info=error)
-    return INTERNAL, f"a fault of argos itself: {type(error).__name__}: {error}"
+    if os.environ.get("ARGOS_LOG_LEVEL", "").upper() == "DEBUG":
+        traceback.print_exception(error)  # its text may hold values, so only who asks for it sees it
+    return INTERNAL, f"a fault of argos itself ({type(error).__name__}); ARGOS_LOG_LEVEL=DEBUG shows where"
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -109,7 +109,7 @@ def _done(options: argparse.Namespace, user: User, text: str) -> int:
     from argos.cli.session import print_json
 
     if options.json:
-        print_json(shown(user))
+        print_json({"changed": True, "user": shown(user)})
     else:
         print(f"{user.username}: {text}")
     return OK

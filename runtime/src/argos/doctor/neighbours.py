@@ -7,14 +7,12 @@ import json
 import subprocess
 import urllib.error
 import urllib.request
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from argos.doctor import unix_http
 from argos.doctor.finding import Finding
 
-_ANSWER_AGE = 60.0  # seconds; the bouncer asks every 15
+_ANSWER_AGE = 60  # seconds; the bouncer asks every 15
 _UNHEARD = (OSError, http.client.HTTPException, ValueError)
 
 
@@ -30,20 +28,24 @@ def check_caddy(socket: Path, active: Path) -> Finding:
         return Finding(name, "failed", f"Caddy does not answer at {socket}: {_short(error)}.", _restart("argos-caddy"))
     if status != 200:
         return Finding(name, "failed", f"Caddy's admin socket answers {status}.", _restart("argos-caddy"))
+    return _compared(name, running, active)
+
+
+def _compared(name: str, running: object, active: Path) -> Finding:
     try:
         wanted = json.loads(active.read_bytes())
     except FileNotFoundError:
         return Finding(name, "ok", "Caddy runs; nothing has been applied yet.")
     except _UNHEARD as error:
         return Finding(name, "failed", f"{active} cannot be read: {_short(error)}.", "Apply the declaration again.")
-    if running != wanted:
-        return Finding(
-            name,
-            "failed",
-            "Caddy runs something else than the active revision.",
-            "The runtime mends this within a minute; if it does not: journalctl -u argos -u argos-caddy.",
-        )
-    return Finding(name, "ok", "Caddy runs the active revision.")
+    if running == wanted:
+        return Finding(name, "ok", "Caddy runs the active revision.")
+    return Finding(
+        name,
+        "failed",
+        "Caddy runs something else than the active revision.",
+        "The runtime mends this within a minute; if it does not: journalctl -u argos -u argos-caddy.",
+    )
 
 
 def check_lapi(url: str, key_file: Path, caddy_socket: Path) -> Finding:
@@ -87,32 +89,19 @@ def _caddys_view(name: str, caddy_socket: Path) -> Finding:
         view = None
     if not isinstance(view, dict):
         return Finding(name, "unknown", "LAPI takes the key; Caddy does not say when it last asked.")
-    age = _answer_age(view)
-    if age is None:
+    if not view.get("running"):
         return Finding(
-            name, "failed", "Caddy has had no answer from LAPI since it started.", "Look at: journalctl -u argos-caddy."
+            name, "warning", "Caddy enforces no bans: settings.crowdsec.enabled is false, or nothing is applied."
         )
+    age, error = view.get("seconds_since_answer"), str(view.get("error") or "no answer yet")[:200]
+    look = "Look at: journalctl -u argos-caddy -u crowdsec."
+    if not isinstance(age, int):
+        return Finding(name, "failed", f"Caddy has had no answer from LAPI since it started: {error}.", look)
     if age > _ANSWER_AGE:
-        return Finding(
-            name, "failed", f"Caddy's last answer from LAPI is {int(age)} s old.", "Look at: journalctl -u argos-caddy."
-        )
-    return Finding(name, "ok", f"LAPI answers; Caddy heard from it {int(age)} s ago.")
-
-
-def _answer_age(view: dict[str, Any]) -> float | None:
-    """Seconds since Caddy's last answer, from ``last_answer_age_seconds`` or ``last_answer`` (RFC 3339)."""
-    age = view.get("last_answer_age_seconds")
-    if isinstance(age, int | float) and age >= 0:
-        return float(age)
-    last = view.get("last_answer")
-    if isinstance(last, str) and last:
-        try:
-            moment = datetime.fromisoformat(last)
-        except ValueError:
-            return None
-        if moment.year > 1970:
-            return max(0.0, (datetime.now(UTC) - moment).total_seconds())
-    return None
+        return Finding(name, "failed", f"Caddy's last answer from LAPI is {age} s old: {error}.", look)
+    if view.get("state_error"):
+        return Finding(name, "failed", "Caddy cannot save its decisions: a restart would forget them.", look)
+    return Finding(name, "ok", f"{view.get('decisions', 0)} decisions; Caddy heard from LAPI {age} s ago.")
 
 
 def _lapi_status(url: str, key: str) -> int | None:

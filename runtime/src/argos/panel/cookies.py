@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import falcon
 
 from argos.gate.cookies import session_tokens
+from argos.sessions.model import IssuedSession
 
 HEADER_LIMIT = 16 * 1024  # bytes of Cookie, all cookies of the parent domain together
 
@@ -89,12 +90,14 @@ def write(
     resp.append_header("Set-Cookie", "; ".join(parts))
 
 
-def write_session(
-    resp: falcon.Response, names: CookieNames, panel_token: str, edge_token: str, edge_domain: str | None, max_age: int
-) -> None:
-    """Set both cookies of one sign-in. ``edge_domain`` is the parent domain; None: this host only."""
-    write(resp, names.panel, panel_token, names=names, same_site="Strict", max_age=max_age)
-    write(resp, names.edge, edge_token, names=names, same_site="Lax", domain=edge_domain, max_age=max_age)
+def write_session(resp: falcon.Response, names: CookieNames, issued: IssuedSession, edge_domain: str | None) -> None:
+    """Set both cookies of one sign-in, for as long as it may live.
+
+    ``edge_domain`` is the parent domain; None: this host only.
+    """
+    max_age = max(1, issued.session.expires_at - issued.session.created_at)
+    write(resp, names.panel, issued.panel_token, names=names, same_site="Strict", max_age=max_age)
+    write(resp, names.edge, issued.edge_token, names=names, same_site="Lax", domain=edge_domain, max_age=max_age)
 
 
 def delete_session(resp: falcon.Response, names: CookieNames, edge_domain: str | None) -> None:

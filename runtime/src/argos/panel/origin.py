@@ -13,12 +13,14 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 def is_own(method: str, origin: str | None, sec_fetch_site: str | None, own_origin: str) -> bool:
     """Tell whether a request that may change something comes from the panel's own pages.
 
-    An ``Origin`` that is present must be the panel's own, ``null`` included; one
-    that is absent is made up for only by ``Sec-Fetch-Site: same-origin``, which a
-    page cannot forge. Neither of them: refused.
+    Neither header may say otherwise, ``Origin: null`` included, and one of them must
+    be there: a page can forge neither. Over plain HTTP browsers send no
+    ``Sec-Fetch-Site``, and ``Origin`` decides alone.
     """
     if method in SAFE_METHODS:
         return True
+    if sec_fetch_site not in {None, "same-origin"}:
+        return False
     if origin is not None:
         return origin.lower() == own_origin.lower()
-    return sec_fetch_site == "same-origin"
+    return sec_fetch_site is not None

@@ -50,22 +50,22 @@ class SignIn:
         target = safe_target(door, form.get("rd", ""))
         username, password = form.get("username", "").strip(), form.get("password", "")
         if not username or not password:
-            show_form(resp, door, target, username, "Fill in both fields.", falcon.HTTP_400)
+            show_form(resp, door, target, username=username, problem="Fill in both fields.", status=falcon.HTTP_400)
             return
         try:
             device = cookies.first(req, door.site.cookie_names.device)
             user = self._application.accounts.authenticate(username, password, door.visit.address, device)
         except BadCredentials:
-            show_form(resp, door, target, username, "User name or password is wrong.", falcon.HTTP_401)
+            problem = "User name or password is wrong."
+            show_form(resp, door, target, username=username, problem=problem, status=falcon.HTTP_401)
             return
         except TooManyFailedLogins as error:
             self._show_throttled(resp, door, target, username, error)
             return
         except Busy as error:
             resp.set_header("Retry-After", str(error.retry_after))
-            show_form(
-                resp, door, target, username, "Many people are signing in. Try again in a moment.", falcon.HTTP_503
-            )
+            problem = "Many people are signing in. Try again in a moment."
+            show_form(resp, door, target, username=username, problem=problem, status=falcon.HTTP_503)
             return
         issued = self._begin(req, door, user.id, user.username)
         write_cookies(resp, door, issued)
@@ -92,7 +92,8 @@ class SignIn:
         now = self._application.clock.now()
         wait = max(1, error.resets_at - now)
         resp.set_header("Retry-After", str(wait))
-        show_form(resp, door, target, username, f"Too many failed attempts. {wait_text(wait)}", falcon.HTTP_429)
+        problem = f"Too many failed attempts. {wait_text(wait)}"
+        show_form(resp, door, target, username=username, problem=problem, status=falcon.HTTP_429)
 
     def _lead_on(self, req: falcon.Request, resp: falcon.Response, door: Door, target: str) -> None:
         """Lead a signed-in person on; whom a host sent here lacks its cookie, so that one is made anew.
@@ -194,22 +195,15 @@ def go_on(resp: falcon.Response, target: str, *, full: bool) -> None:
 
 
 def write_cookies(resp: falcon.Response, door: Door, issued: IssuedSession) -> None:
-    """Set the two cookies of a session, for as long as it may live."""
-    lifetime = max(1, issued.session.expires_at - issued.session.created_at)
-    cookies.write_session(
-        resp,
-        door.site.cookie_names,
-        issued.panel_token,
-        issued.edge_token,
-        door.site.cookie_domain(door.host),
-        lifetime,
-    )
+    """Set the two cookies of a session."""
+    cookies.write_session(resp, door.site.cookie_names, issued, door.site.cookie_domain(door.host))
 
 
 def show_form(
     resp: falcon.Response,
     door: Door,
     target: str,
+    *,
     username: str = "",
     problem: str = "",
     status: str = falcon.HTTP_200,
