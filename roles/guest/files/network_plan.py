@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Choose the guest's IPv4 network, or name what stands in its way.
 
-    network_plan.py NAME [--subnet CIDR] [--remembered CIDR] [--bridge NAME] [--publish 443/tcp,…]
+    network_plan.py NAME [--subnet CIDR] [--remembered CIDR] [--publish 443/tcp,…]
 
 Prints one JSON object: {"subnet", "gateway", "address", "prefix", "mtu", "nameservers"}. Reads the kernel's tables
 only (connected networks, other bridges and VPNs all show among the routes), so it needs neither root nor iproute2.
@@ -49,6 +49,11 @@ def clash(
 ) -> tuple[str, ipaddress.IPv4Network] | None:
     """Return the first route that overlaps the wanted network."""
     return next((route for route in in_use if route[1].overlaps(wanted)), None)
+
+
+def bridge_name(guest: str) -> str:
+    """Return the name of a guest's bridge; an interface's name has at most 15 characters."""
+    return "ag" + hashlib.sha256(guest.encode()).hexdigest()[:8]
 
 
 def candidates(name: str) -> list[ipaddress.IPv4Network]:
@@ -146,13 +151,12 @@ def main() -> int:
     parser.add_argument("name")
     parser.add_argument("--subnet", default="")
     parser.add_argument("--remembered", default="")
-    parser.add_argument("--bridge", default="")
     parser.add_argument("--publish", default="")
     options = parser.parse_args()
     try:
         check_ports([entry for entry in options.publish.split(",") if entry])
         text = ROUTES.read_text(encoding="ascii")
-        network = choose(options.name, options.subnet, options.remembered, routes_in_use(text, options.bridge))
+        network = choose(options.name, options.subnet, options.remembered, routes_in_use(text, bridge_name(options.name)))
     except (OSError, Taken) as problem:
         print(problem, file=sys.stderr)
         return 1
