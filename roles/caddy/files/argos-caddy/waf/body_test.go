@@ -2,9 +2,15 @@ package waf
 
 import (
 	"bytes"
+	le "encoding/binary"
 	"io"
+	"math/rand/v2"
 	"mime/multipart"
+	"net/http"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 type part struct{ name, file, value string }
@@ -33,4 +39,224 @@ func form(t testing.TB, parts ...part) (io.Reader, string) {
 		t.Fatal(err)
 	}
 	return &b, w.FormDataContentType()
+}
+
+const attackForm = "q=1%27%20UNION%20SELECT%20username%2C%20password%20FROM%20users--%20-"
+
+var binary = func() []byte { // 20 MB that no parser takes for text
+	b := make([]byte, 20<<20)
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := 0; i+8 <= len(b); i += 8 {
+		le.LittleEndian.PutUint64(b[i:], r.Uint64())
+	}
+	return b
+}()
+
+// ING-2: neither header makes an ordinary body pass unseen.
+func TestAClaimToBeWebSocketOrGRPCSkipsNothing(t *testing.T) {
+	for name, o := range map[string]option{"plain host": func(*Handler) {}, "gRPC host": func(h *Handler) { h.GRPC = true }} {
+		t.Run(name, func(t *testing.T) {
+			e := serve(t, "On", nil, o)
+			for method, want := range map[string]int{"POST": 403, "GET": 403} {
+				resp := e.send(t, method, "/", "application/x-www-form-urlencoded", strings.NewReader(attackForm),
+					"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+				if resp.StatusCode != want {
+					t.Errorf("%s with Upgrade and an attack in its body: %d, want %d", method, resp.StatusCode, want)
+				}
+			}
+			if name == "plain host" {
+				if got := e.send(t, "POST", "/", "application/grpc", strings.NewReader(attackForm)).StatusCode; got != 403 {
+					t.Errorf("gRPC type on a host not declared gRPC: %d, want 403", got)
+				}
+			}
+			if got := e.send(t, "POST", "/", "application/x-www-form-urlencoded", chunked(attackForm), "TE", "trailers").StatusCode; got != 403 {
+				t.Errorf("chunked: %d, want 403", got)
+			}
+		})
+	}
+}
+
+// ING-2: padding hides nothing.
+func TestABodyOverTheLimitIs413InBlockAndPassesLoggedInDetect(t *testing.T) {
+	padding := strings.Repeat("a", defaultBodyLimit)
+	bodies := map[string]func() (string, io.Reader){
+		"form": func() (string, io.Reader) {
+			return "application/x-www-form-urlencoded", strings.NewReader("p=" + padding + "&" + attackForm)
+		},
+		"chunked form": func() (string, io.Reader) {
+			return "application/x-www-form-urlencoded", chunked("p=" + padding + "&" + attackForm)
+		},
+		"JSON": func() (string, io.Reader) {
+			return "application/json", strings.NewReader(`{"p": "` + padding + `", "q": "<script>alert(1)</script>"}`)
+		},
+		"multipart field": func() (string, io.Reader) {
+			body, contentType := form(t, part{name: "p", value: padding}, part{name: "q", value: "x"})
+			return contentType, body
+		},
+		"multipart preamble": func() (string, io.Reader) {
+			return "multipart/form-data; boundary=xyz", strings.NewReader(strings.Repeat("line\r\n", 100_000) + "--xyz--\r\n")
+		},
+	}
+	block, detect := serve(t, "On", nil), serve(t, "DetectionOnly", nil)
+	for name, make := range bodies {
+		contentType, body := make()
+		sent, _ := io.ReadAll(body)
+		if resp := block.send(t, "POST", "/", contentType, bytes.NewReader(sent)); resp.StatusCode != 413 {
+			t.Errorf("%s in block: %d, want 413", name, resp.StatusCode)
+		}
+		resp := detect.send(t, "POST", "/", contentType, bytes.NewReader(sent))
+		if got, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 || !bytes.Equal(got, sent) {
+			t.Errorf("%s in detect: %d, and the upstream got %d of %d bytes", name, resp.StatusCode, len(got), len(sent))
+		}
+	}
+	for _, ev := range block.events(t, len(bodies)) {
+		if ev.Reason != "body_limit" || ev.Status != 413 || ev.BlockedBy != 0 {
+			t.Errorf("block's event: %+v", ev)
+		}
+	}
+	for _, ev := range detect.events(t, len(bodies)) {
+		if ev.Reason != "body_limit" || !ev.WouldBlock || ev.Status != 0 {
+			t.Errorf("detect's event: %+v", ev)
+		}
+	}
+}
+
+func TestABodyWithinTheLimitReachesTheUpstreamWhole(t *testing.T) {
+	e := serve(t, "On", nil)
+	sent := `{"p": "` + strings.Repeat("a b ", 2000) + `"}`
+	for _, body := range []io.Reader{strings.NewReader(sent), chunked(sent)} {
+		resp := e.send(t, "PUT", "/", "application/json", body)
+		if got, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 || string(got) != sent {
+			t.Errorf("%d, and %d of %d bytes", resp.StatusCode, len(got), len(sent))
+		}
+	}
+}
+
+// Uploads: their content costs nothing, and arrives as it was.
+func TestLargeUploadsPassWholeAndFast(t *testing.T) {
+	e := serve(t, "On", nil)
+	multipartBody, multipartType := form(t, part{name: "album", value: "summer"}, part{name: "f", file: "a.jpg", value: string(binary)},
+		part{name: "note", value: "by the sea"}, part{name: "g", file: "b.jpg", value: string(binary[:3<<20])}, part{name: "end", value: "1"})
+	uploaded, _ := io.ReadAll(multipartBody)
+	for contentType, sent := range map[string][]byte{"application/octet-stream": binary, "image/jpeg": binary, multipartType: uploaded} {
+		started := time.Now()
+		resp := e.send(t, "POST", "/upload", contentType, bytes.NewReader(sent), "Expect", "100-continue")
+		got, _ := io.ReadAll(resp.Body)
+		if resp.StatusCode != 200 || !bytes.Equal(got, sent) {
+			t.Errorf("%s: %d, and the upstream got %d of %d bytes", contentType, resp.StatusCode, len(got), len(sent))
+		}
+		if took := time.Since(started); took > 8*time.Second { // 0.1 s without the race detector
+			t.Errorf("%s: took %s", contentType, took)
+		}
+	}
+}
+
+// ING-2: what follows a file is inspected before the upstream gets it.
+func TestAnAttackBehindALargeFileNeverReachesTheUpstream(t *testing.T) {
+	const mark = "UNION SELECT username"
+	bodies := map[string][]part{
+		"field":             {{name: "f", file: "a.jpg", value: string(binary[:1<<20])}, {name: "q", value: "1' " + mark + ", password FROM users-- -"}},
+		"field after two":   {{name: "f", file: "a.jpg", value: string(binary[:1<<20])}, {name: "g", file: "b.jpg", value: string(binary[:1<<20])}, {name: "q", value: "1' " + mark + ", password FROM users-- -"}},
+		"name of a file":    {{name: "f", file: "a.jpg", value: string(binary[:1<<20])}, {name: "g", file: "shell.php", value: "UNION SELECT username"}},
+		"field, small file": {{name: "f", file: "a.jpg", value: "tiny"}, {name: "q", value: "1' " + mark + ", password FROM users-- -"}},
+		"too many fields":   {{name: "f", file: "a.jpg", value: string(binary[:1<<20])}, {name: "q", value: strings.Repeat(mark, defaultBodyLimit/10)}},
+	}
+	for name, parts := range bodies {
+		t.Run(name, func(t *testing.T) {
+			var got bytes.Buffer
+			var failed atomic.Bool
+			done := make(chan struct{}, 1)
+			e := serve(t, "On", func(_ http.ResponseWriter, r *http.Request) {
+				_, err := io.Copy(&got, r.Body)
+				failed.Store(err != nil)
+				done <- struct{}{}
+			})
+			body, contentType := form(t, parts...)
+			resp := e.send(t, "POST", "/", contentType, body)
+			if want := map[bool]int{true: 413, false: 403}[name == "too many fields"]; resp.StatusCode != want {
+				t.Errorf("answered %d, want %d", resp.StatusCode, want)
+			}
+			if name == "field, small file" { // refused before the upstream was called
+				if len(done) != 0 {
+					t.Error("the upstream was called")
+				}
+			} else {
+				<-done
+				if !failed.Load() {
+					t.Error("the upstream took the cut body for a whole one")
+				}
+			}
+			if bytes.Contains(got.Bytes(), []byte(mark)) {
+				t.Error("the attack reached the upstream")
+			}
+			if ev := e.events(t, 1)[0]; ev.Status != resp.StatusCode {
+				t.Errorf("event: %+v", ev)
+			}
+		})
+	}
+}
+
+func TestAMalformedMultipartBodyIsRefusedInBlockAndPassesInDetect(t *testing.T) {
+	for name, body := range map[string]string{
+		"cut":         "--xyz\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nvalue",
+		"no boundary": "q=1",
+		"bad header":  "--xyz\r\nContent-Disposition form-data\r\n\r\nvalue\r\n--xyz--\r\n",
+	} {
+		for engine, want := range map[string]int{"On": 400, "DetectionOnly": 200} {
+			e := serve(t, engine, nil)
+			resp := e.send(t, "POST", "/", "multipart/form-data; boundary=xyz", strings.NewReader(body))
+			if resp.StatusCode != want && !(want == 400 && resp.StatusCode == 403) {
+				t.Errorf("%s, %s: %d, want %d", name, engine, resp.StatusCode, want)
+			}
+			if got, _ := io.ReadAll(resp.Body); want == 200 && string(got) != body {
+				t.Errorf("%s: the upstream got %q", name, got)
+			}
+			if ev := e.events(t, 1)[0]; ev.Reason == "" {
+				t.Errorf("%s, %s: event without a reason: %+v", name, engine, ev)
+			}
+		}
+	}
+}
+
+func TestTwoContentTypesAreRefused(t *testing.T) {
+	e := serve(t, "On", nil)
+	req, _ := http.NewRequest("POST", e.URL, strings.NewReader(attackForm))
+	req.Header["Content-Type"] = []string{"application/octet-stream", "application/x-www-form-urlencoded"}
+	resp, err := e.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != 400 {
+		t.Errorf("answered %d, want 400", resp.StatusCode)
+	}
+}
+
+// DAT-4: a request waits its turn, then is told so; it is never passed uninspected, and others go on.
+func TestAFullHouseOfInspectionsIs503ForBodiesOnly(t *testing.T) {
+	e := serve(t, "On", nil, func(h *Handler) { h.Inspections = 3 })
+	for range 3 {
+		if !e.h.slots.acquire(t.Context()) {
+			t.Fatal("no slot")
+		}
+	}
+	started := time.Now()
+	if got := e.send(t, "POST", "/", "application/json", strings.NewReader(`{"a": 1}`)).StatusCode; got != 503 {
+		t.Errorf("body: %d, want 503", got)
+	}
+	if waited := time.Since(started); waited < slotWait || waited > 2*slotWait {
+		t.Errorf("waited %s, want about %s", waited, slotWait)
+	}
+	if got := e.send(t, "GET", "/", "", nil).StatusCode; got != 200 {
+		t.Errorf("GET meanwhile: %d, want 200", got)
+	}
+	if got := e.send(t, "POST", "/", "image/png", strings.NewReader("PNG")).StatusCode; got != 200 {
+		t.Errorf("upload meanwhile: %d, want 200", got)
+	}
+	for range 3 {
+		e.h.slots.release()
+	}
+	if got := e.send(t, "POST", "/", "application/json", strings.NewReader(`{"a": 1}`)).StatusCode; got != 200 {
+		t.Errorf("body afterwards: %d, want 200", got)
+	}
 }

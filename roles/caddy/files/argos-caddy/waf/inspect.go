@@ -106,6 +106,9 @@ func (in *inspection) headers() error {
 	tx.ProcessURI(r.RequestURI, method, fmt.Sprintf("HTTP/%d.%d", r.ProtoMajor, r.ProtoMinor))
 	for name, values := range r.Header {
 		for _, v := range values {
+			if name == "Content-Type" && in.grpc() {
+				v = "application/octet-stream" // to the engine it is an upload; an undeclared host refuses gRPC's own type
+			}
 			tx.AddRequestHeader(name, v)
 		}
 	}
@@ -200,11 +203,12 @@ func (in *inspection) verdict(it *types.Interruption) error {
 // streams tells whether the body ends only with the answer and so cannot be read ahead. It must never be something a
 // client can claim about an ordinary body: an Upgrade header or a gRPC content type alone skips nothing.
 func (in *inspection) streams() bool {
-	if extendedConnect(in.r) {
-		return true
-	}
 	// An HTTP/1.1 WebSocket handshake has no body (RFC 6455 §4.1): net/http gives it http.NoBody, and there is nothing
 	// to skip. One that does carry a body is no handshake and is inspected.
+	return extendedConnect(in.r) || in.grpc()
+}
+
+func (in *inspection) grpc() bool {
 	return in.h.GRPC && in.r.Method == http.MethodPost && in.r.ProtoMajor >= 2 &&
 		strings.HasPrefix(strings.ToLower(in.r.Header.Get("Content-Type")), "application/grpc")
 }
