@@ -1,0 +1,289 @@
+"""The edge on loopback: the real Caddy, gate and panel over a database in a temporary directory.
+
+Everything is what Argos ships, with three differences that hit every path alike: plain HTTP,
+no CrowdSec (it would need its LAPI), no access log. Caddy and what decides share one core.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from argos.application import Application
+from argos.audit import Actor
+from argos.edge import revisions
+from argos.edge.context import RenderContext
+from argos.edge.model import Auth, CrowdsecSettings, Document, EdgeSettings, Host, Settings, Tls, Upstream
+from argos.edge.plan import State, plan
+from argos.edge.proxying import GATE_ROUTE
+from argos.edge.render import render
+from argos.settings import Settings as RuntimeSettings
+from argos.storage.tables import sessions
+from sqlalchemy import insert
+
+from bench.load import Target
+from bench.machine import Cores
+from bench.preflight import USER
+from bench.processes import Processes
+
+PANEL_HOST = "argos.bench.example"
+OPEN_HOST = "open.bench.example"
+CLOSED_HOST = "closed.bench.example"
+ACTOR = Actor(kind="cli", name="bench")
+CHECKOUT = Path(__file__).resolve().parents[3]
+
+
+@dataclass
+class Stack:
+    """Where everything is, the token that passes, and the pids of what runs."""
+
+    directory: Path
+    cores: Cores
+    processes: Processes
+    caddy_binary: Path
+    token: str = ""
+    pids: dict[str, int] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment of the runtime's processes; there is nothing of the caller's in it but PATH."""
+        run = self.directory
+        return {
+            "PATH": os.environ["PATH"],
+            "ARGOS_MASTER_KEY": self._master_key,
+            "ARGOS_DATA_DIR": str(run / "data"),
+            "ARGOS_EDGE_DIR": str(run / "edge"),
+            "ARGOS_PANEL_SOCKET": str(run / "panel.sock"),
+            "ARGOS_ADMIN_SOCKET": str(run / "admin.sock"),
+            "ARGOS_CADDY_SOCKET": str(run / "caddy-admin.sock"),
+            "ARGOS_GATE_SOCKET": str(run / "gate.sock"),
+            "ARGOS_SEEN_SOCKET": str(run / "seen.sock"),
+            "ARGOS_EPOCH_FILE": str(run / "epoch"),
+            "ARGOS_CREDENTIALS_DIR": str(run / "credentials"),
+            "ARGOS_CADDY_BINARY": str(self.caddy_binary),
+            "ARGOS_ACCESS_LOG": str(run / "access.log"),
+            "ARGOS_LOG_LEVEL": "WARNING",
+        }
+
+    def __post_init__(self) -> None:
+        self._master_key = base64.b64encode(secrets.token_bytes(32)).decode()
+        for name in ("data", "edge", "credentials", "caddy"):
+            (self.directory / name).mkdir(parents=True, exist_ok=True)
+
+    def application(self) -> Application:
+        """Open the runtime's services in this process; close them before others are measured."""
+        return Application.from_settings(RuntimeSettings.from_environment(self.environ), password_cost=4)
+
+    def context(self, port: int) -> RenderContext:
+        """The rendering's paths, all in our directory."""
+        return RenderContext(
+            http_port=port,
+            admin_socket=str(self.directory / f"caddy-{port}.sock"),
+            gate_socket=str(self.directory / "gate.sock"),
+            panel_socket=str(self.directory / "panel.sock"),
+            storage_dir=str(self.directory / "caddy"),
+            access_log=str(self.directory / "access.log"),
+            waf_log=str(self.directory / "waf.log"),
+        )
+
+    def target(self, path: str, host: str) -> Target:
+        """What a signed-in browser asks for on one of our Caddys."""
+        headers = [
+            ("Host", host),
+            ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+            ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+            ("Accept-Language", "en-US,en;q=0.5"),
+            ("Sec-Fetch-Mode", "navigate"),
+            ("Cookie", f"theme=dark; __Secure-argos_session={self.token}; lang=en"),
+        ]
+        return Target(f"http://127.0.0.1:{self.ports[path]}/album?page=2", tuple(headers))
+
+
+def free_port() -> int:
+    """Return a port nobody listens on, on loopback."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def find_caddy() -> Path:
+    """Build argos-caddy, or find it built; return its path.
+
+    Raises:
+        FileNotFoundError: it cannot be built; the message holds why.
+    """
+    given = os.environ.get("ARGOS_BENCH_CADDY")
+    if given:
+        return Path(given)
+    build = CHECKOUT / "roles" / "caddy" / "files" / "build.py"
+    done = subprocess.run([sys.executable, str(build)], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise FileNotFoundError(f"{build} ended with {done.returncode}; ARGOS_BENCH_CADDY may name a binary instead")
+    return Path(done.stdout.strip().splitlines()[-1])
+
+
+def declared(upstream_port: int) -> Document:
+    """Two hosts that differ in nothing but sign-on."""
+    upstreams = (Upstream(f"http://127.0.0.1:{upstream_port}"),)
+    off = Tls(mode="off")
+    return Document(
+        owner="bench",
+        settings=Settings(
+            edge=EdgeSettings(PANEL_HOST, "bench.example", tls=off, auth_proxies=("127.0.0.0/8",)),
+            crowdsec=CrowdsecSettings(enabled=False),
+        ),
+        hosts=(
+            Host(OPEN_HOST, upstreams=upstreams, tls=off, access_log=False),
+            Host(CLOSED_HOST, upstreams=upstreams, tls=off, access_log=False, auth=Auth(required=True)),
+        ),
+    )
+
+
+def prepare(stack: Stack, *, more_sessions: int = 0) -> State:
+    """Write the declaration, a person and a session into the database; start the upstream."""
+    stack.ports["upstream"] = port = free_port()
+    stack.pids["upstream"] = stack.processes.start(
+        "upstream",
+        [sys.executable, str(Path(__file__).with_name("upstream.py")), str(port)],
+        core=stack.cores.driving,
+        environ=stack.environ,
+        ready=lambda: listens(port),
+    )
+    application = stack.application()
+    try:
+        planned = plan(State(), declared(port))
+        now = application.clock.now()
+        with application.storage.write() as connection:
+            revision = revisions.begin(connection, planned, str(ACTOR), now)
+            revisions.activate(connection, revision, planned, stack.context(80), now)
+        person = application.accounts.create(ACTOR, USER, name="Bench", email="bench@bench.example")
+        stack.token = application.sessions.begin(ACTOR, person.id, "127.0.0.1").edge_token
+        if more_sessions:
+            add_sessions(application, person.id, more_sessions)
+    finally:
+        application.close()
+    return planned.state
+
+
+def add_sessions(application: Application, user_id: int, number: int) -> list[str]:
+    """Add sessions in bulk, beyond what one person may have; return their tokens."""
+    from argos.sessions.tokens import new_token, token_hash
+
+    now = application.clock.now()
+    tokens = [new_token() for _ in range(number)]
+    rows = [
+        {
+            "user_id": user_id,
+            "panel_token_hash": secrets.token_bytes(32),
+            "edge_token_hash": token_hash(token),
+            "assurance": "full",
+            "created_at": now,
+            "last_seen_at": now,
+            "expires_at": now + 86400,
+            "address": "127.0.0.1",
+        }
+        for token in tokens
+    ]
+    with application.storage.write() as connection:
+        connection.execute(insert(sessions), rows)
+    return tokens
+
+
+def start_gate(stack: Stack) -> int:
+    """Start ``argos gate`` beside Caddy."""
+    stack.pids["gate"] = stack.processes.start(
+        "gate",
+        [argos_command(), "gate"],
+        core=stack.cores.measured,
+        environ=stack.environ,
+        ready=lambda: listens(stack.directory / "gate.sock"),
+    )
+    return stack.pids["gate"]
+
+
+def start_panel(stack: Stack) -> int:
+    """Start ``argos serve`` beside Caddy; it also beats the epoch that the gate's cache needs."""
+    stack.pids["argos"] = stack.processes.start(
+        "argos",
+        [argos_command(), "serve"],
+        core=stack.cores.measured,
+        environ=stack.environ,
+        ready=lambda: listens(stack.directory / "panel.sock"),
+    )
+    return stack.pids["argos"]
+
+
+def start_caddy(stack: Stack, name: str, state: State, change: Callable[[dict[str, Any]], None] | None = None) -> int:
+    """Start a Caddy on the rendering of ``state``; ``change`` may replace who decides.
+
+    Returns its pid; its port is ``stack.ports[name]``.
+    """
+    stack.ports[name] = port = free_port()
+    config = render(state, stack.context(port))
+    servers = config["apps"]["http"]["servers"]
+    del servers["edge"]  # no host has TLS
+    servers["plain"]["listen"] = [f"127.0.0.1:{port}"]
+    if change is not None:
+        change(config)
+    path = stack.directory / f"{name}.json"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    stack.pids[name] = stack.processes.start(
+        name,
+        [str(stack.caddy_binary), "run", "--config", str(path)],
+        core=stack.cores.measured,
+        environ=caddy_environ(stack.directory),
+        ready=lambda: listens(port),
+    )
+    return stack.pids[name]
+
+
+def caddy_environ(directory: Path) -> Mapping[str, str]:
+    """Caddy's environment: one core, and a home of its own."""
+    return {"PATH": os.environ["PATH"], "HOME": str(directory), "GOMAXPROCS": "1"}
+
+
+def decide_by_panel(stack: Stack) -> Callable[[dict[str, Any]], None]:
+    """Ask the panel's ``/api/auth/forward`` in the gate's place; everything else as rendered."""
+
+    def change(config: dict[str, Any]) -> None:
+        route = config["apps"]["http"]["servers"]["plain"]["named_routes"][GATE_ROUTE]
+        proxy = route["handle"][0]
+        proxy["upstreams"] = [{"dial": f"unix/{stack.directory / 'panel.sock'}"}]
+        proxy["rewrite"] = {"method": "GET", "uri": "/api/auth/forward?"}
+        wanted = proxy["headers"]["request"]["set"]
+        forwarded = {
+            name.replace("X-Forwarded-", "Argos-Forwarded-"): copy.copy(value)
+            for name, value in wanted.items()
+            if name.startswith("X-Forwarded-")
+        }
+        wanted |= forwarded | {"Argos-Forwarded-Proto": ["{http.request.scheme}"], "Host": [PANEL_HOST]}
+
+    return change
+
+
+def argos_command() -> str:
+    """The ``argos`` beside this interpreter."""
+    return str(Path(sys.executable).with_name("argos"))
+
+
+def listens(address: int | Path) -> bool:
+    """Tell whether somebody accepts at a loopback port or a socket's path."""
+    family = socket.AF_INET if isinstance(address, int) else socket.AF_UNIX
+    with socket.socket(family) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(("127.0.0.1", address) if isinstance(address, int) else str(address))
+        except OSError:
+            return False
+    return True
