@@ -1,0 +1,168 @@
+"""The harness behind ``make bench``: it measures the real parts, and refuses to measure a gate that guards nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(CHECKOUT / "tests" / "benchmarks"))
+
+from bench import figures, load, machine, processes, report, slices  # noqa: E402
+from bench import preflight as checks  # noqa: E402
+from bench import stack as stacks  # noqa: E402
+from bench.figures import gate as gate_figure  # noqa: E402
+from bench.figures import up as up_figure  # noqa: E402
+
+# A gate that lets everybody pass as the one who is expected: the fastest there is, and the one not to measure.
+OPEN_GATE = """
+import socketserver, sys
+class Handler(socketserver.StreamRequestHandler):
+    def handle(self):
+        while line := self.rfile.readline():
+            if line == b"\\r\\n":
+                self.wfile.write(ANSWER)
+ANSWER = (b"HTTP/1.1 200 OK\\r\\nX-Auth-User: bench\\r\\nX-Auth-Email: \\r\\nX-Auth-Name: \\r\\n"
+          b"X-Auth-Provider: local\\r\\nContent-Length: 0\\r\\n\\r\\n")
+class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+Server(sys.argv[1], Handler).serve_forever()
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def wrk() -> None:
+    if shutil.which("wrk") is None:
+        subprocess.run(["apt-get", "install", "-y", "-q", "wrk"], check=True, capture_output=True)
+
+
+def test_a_quick_run_measures_every_figure_of_this_machine(tmp_path: Path) -> None:
+    output = tmp_path / "bench.json"
+    command = [sys.executable, "-m", "bench", "--quick", "--output", str(output)]
+    done = subprocess.run(
+        command, cwd=CHECKOUT / "tests" / "benchmarks", capture_output=True, text=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(output.read_text(encoding="utf-8"))
+    assert all(isinstance(value, int | float) and value >= 0 for value in measured.values())
+    wanted = {
+        "gate.stock_over_none",
+        "gate.waitress_over_none",
+        "gate.stock_over_waitress",
+        "rss_mb.gate",
+        "rss_mb.gate_10000_sessions",
+        "rss_mb.argos",
+        "rss_mb.caddy",
+        "apply.noop_200_hosts_ms",
+    }
+    assert wanted <= measured.keys()
+    for name in wanted:
+        assert name in done.stdout
+    assert measured["rss_mb.gate_10000_sessions"] <= 45
+
+
+@pytest.fixture
+def stack(tmp_path: Path):
+    with processes.Processes(tmp_path) as running:
+        yield stacks.Stack(tmp_path, machine.cores(), running, stacks.find_caddy())
+
+
+def start_open_gate(stack) -> None:
+    stack.processes.start(
+        "open-gate",
+        [sys.executable, "-c", OPEN_GATE, str(stack.directory / "gate.sock")],
+        core=stack.cores.measured,
+        environ=stack.environ,
+        ready=lambda: stacks.listens(stack.directory / "gate.sock"),
+    )
+
+
+@pytest.mark.threat("FWD-3")
+def test_a_gate_that_lets_everybody_pass_is_not_measured(stack) -> None:
+    state = stacks.prepare(stack)
+    start_open_gate(stack)
+    stacks.start_caddy(stack, "caddy", state)
+    unguarded = stack.target("caddy", stacks.OPEN_HOST)
+    guarded = stack.target("caddy", stacks.CLOSED_HOST)
+    with pytest.raises(checks.PreflightFailed, match="guards nothing"):
+        gate_figure.check(unguarded, {"stock": guarded})
+
+
+def test_a_gate_that_is_not_there_is_not_measured(stack) -> None:
+    state = stacks.prepare(stack)
+    stacks.start_caddy(stack, "caddy", state)
+    guarded = stack.target("caddy", stacks.CLOSED_HOST)
+    with pytest.raises(checks.PreflightFailed, match="a valid cookie got 50"):
+        gate_figure.check(stack.target("caddy", stacks.OPEN_HOST), {"stock": guarded})
+    with pytest.raises(load.LoadFailed):
+        load.drive(guarded, 1, stack.cores.driving)
+
+
+def test_the_real_gate_passes_the_checks_and_no_identity_reaches_the_open_host(stack) -> None:
+    state = stacks.prepare(stack)
+    stacks.start_gate(stack)
+    stacks.start_caddy(stack, "caddy", state)
+    guarded = stack.target("caddy", stacks.CLOSED_HOST)
+    gate_figure.check(stack.target("caddy", stacks.OPEN_HOST), {"stock": guarded})
+    with pytest.raises(checks.PreflightFailed, match="open"):
+        checks.check_open("open", guarded)
+
+
+def sample(rate: float, others: float = 0.0) -> slices.Sample:
+    return slices.Sample(rate, {"caddy": 100.0}, others)
+
+
+def test_ratios_are_taken_within_a_cycle() -> None:
+    samples = slices.Samples(
+        [
+            {"a": sample(50), "b": sample(100)},
+            {"a": sample(500), "b": sample(1000)},
+            {"a": sample(90), "b": sample(100)},
+        ]
+    )
+    assert samples.ratio("a", "b") == 0.5
+    assert samples.spread("a", "b") == (0.5, 0.9)
+
+
+def test_cycles_disturbed_by_others_are_dropped_and_the_order_rotates(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def slice_of(path, *_rest):
+        asked.append(path.target.url)
+        return sample(100, others=0.5 if len(asked) <= 2 else 0.0)
+
+    monkeypatch.setattr(slices, "_slice", slice_of)
+    paths = {name: slices.Path(load.Target(name, ()), {}) for name in ("a", "b")}
+    arguments = {"ours": [], "cycles": 2, "seconds": 0, "core": 0, "say": lambda _line: None}
+    samples = slices.measure(paths, noisy=False, **arguments)
+    assert (len(samples.cycles), samples.dropped) == (2, 1)
+    assert asked == ["a", "b", "b", "a", "a", "b"]
+    monkeypatch.setattr(slices, "_slice", lambda *_: sample(100, others=0.5))
+    with pytest.raises(machine.NotQuiet):
+        slices.measure(paths, noisy=False, **arguments)
+
+
+def test_the_map_is_flat_and_keeps_what_was_not_measured_now(tmp_path: Path) -> None:
+    path = tmp_path / "build" / "bench.json"
+    report.write(path, {"up.cold_s": 600.0, "rss_mb.gate": 27.0})
+    report.write(path, {"rss_mb.gate": 28.123456})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"rss_mb.gate": 28.1235, "up.cold_s": 600.0}
+    assert "rss_mb.gate" in report.table({"rss_mb.gate": 28.1})
+
+
+def test_the_times_of_make_up_are_read_where_it_notes_them(tmp_path: Path) -> None:
+    path = tmp_path / "timings.json"
+    path.write_text('{"up.cold_s": 812.4, "warm_s": 90, "parts": {"caddy": 160}, "up.second_changed": 0}')
+    assert up_figure.read(path) == {"up.cold_s": 812.4, "up.warm_s": 90.0, "up.second_changed": 0.0}
+
+
+def test_every_figure_says_what_it_is() -> None:
+    figures.load_all()
+    assert {"gate", "memory", "apply", "up"} <= figures.FIGURES.keys()
+    for function in figures.FIGURES.values():
+        assert function.__doc__
