@@ -1,0 +1,356 @@
+"""The parts of an edge on one machine's loopback: Caddy, apply engine, an upstream, a gate."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import socketserver
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+from argos.audit import Actor, Audit
+from argos.clock import SystemClock
+from argos.edge.apply import ApplyEngine, Outcome
+from argos.edge.caddy import CaddyAdmin
+from argos.edge.context import RenderContext
+from argos.edge.decode import decode_document
+from argos.epoch import EpochWriter
+from argos.named_secrets import NamedSecrets
+from argos.scrub import Scrubber
+from argos.settings import Settings
+from argos.storage.engine import Storage
+from argos.vault import Vault
+
+PANEL = "argos.home.example"
+ACTOR = Actor("cli", "test")
+IDENTITY = ("X-Auth-User", "X-Auth-Email", "X-Auth-Name", "X-Auth-Provider")
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class Answer:
+    """An HTTP answer as it came over the wire."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a header."""
+        return [value for key, value in self.headers if key.lower() == name.lower()]
+
+    def one(self, name: str) -> str | None:
+        """The only value of a header, None when it is not there."""
+        values = self.all(name)
+        assert len(values) <= 1, (name, values)
+        return values[0] if values else None
+
+    def received(self) -> Received:
+        """What the echo upstream said it received."""
+        assert self.status == 200, (self.status, self.body[:300])
+        return Received(**json.loads(self.body))
+
+
+@dataclass
+class Received:
+    """A request as the upstream saw it."""
+
+    method: str
+    path: str
+    headers: list[list[str]]
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a header."""
+        return [value for key, value in self.headers if key.lower() == name.lower()]
+
+    def names(self) -> set[str]:
+        """All header names, in lower case."""
+        return {key.lower() for key, _ in self.headers}
+
+
+class EchoUpstream:
+    """Answers with the request it got; ``/answer?set-cookie=…&status=…`` answers as asked."""
+
+    def __init__(self) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+                told = {
+                    "method": self.command,
+                    "path": self.path,
+                    "headers": [list(pair) for pair in self.headers.items()],
+                }
+                body = json.dumps(told).encode()
+                self.send_response(int(query.get("status", ["200"])[0]))
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                for name in ("set-cookie", "x-powered-by"):
+                    for value in query.get(name, []):
+                        self.send_header(name, value)
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(body)
+
+            do_GET = do_POST = do_PUT = do_HEAD = answer  # noqa: N815 - http.server's names
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def http(status: str, headers: dict[str, str] | None = None, body: str = "") -> bytes:
+    """A whole HTTP/1.1 answer."""
+    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in (headers or {}).items())]
+    return ("\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]) + body).encode("latin-1")
+
+
+YES = http("200 OK", dict(zip(IDENTITY, ("alice", "alice@home.example", "Alice%20A.", "local"), strict=True)))
+
+
+class Gate:
+    """A peer at the gate's socket that answers whatever a test says, to see what Caddy makes of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.answer: Callable[[dict[str, str]], bytes] = lambda _: YES
+        self.asked: list[dict[str, str]] = []
+        gate = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                while line := self.rfile.readline():
+                    headers = {":request": line.decode("latin-1").strip()}
+                    while (field_line := self.rfile.readline().decode("latin-1").strip()) != "":
+                        name, _, value = field_line.partition(":")
+                        headers[name.lower()] = value.strip()
+                    gate.asked.append(headers)
+                    self.wfile.write(gate.answer(headers))
+
+        class Server(socketserver.ThreadingUnixStreamServer):
+            daemon_threads = True
+
+        path.unlink(missing_ok=True)
+        self.server = Server(str(path), Handler)
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@dataclass
+class Edge:
+    """Caddy and the apply engine over a directory of a test's own."""
+
+    place: Path
+    binary: Path
+    caddy: subprocess.Popen[bytes] | None = None
+    http_port: int = field(default_factory=free_port)
+    https_port: int = field(default_factory=free_port)
+
+    def __post_init__(self) -> None:
+        run = self.place / "run"
+        for name in ("run", "data", "edge", "credentials", "storage"):
+            (self.place / name).mkdir()
+        self.context = RenderContext(
+            http_port=self.http_port,
+            https_port=self.https_port,
+            admin_socket=str(run / "admin.sock"),
+            gate_socket=str(run / "gate.sock"),
+            panel_socket=str(run / "panel.sock"),
+            credentials_dir=str(self.place / "credentials"),
+            storage_dir=str(self.place / "storage"),
+            access_log=str(self.place / "access.log"),
+            waf_log=str(self.place / "waf.log"),
+        )
+        self.settings = Settings(
+            master_key=bytes(range(32)),
+            data_dir=self.place / "data",
+            edge_dir=self.place / "edge",
+            caddy_socket=run / "admin.sock",
+            gate_socket=run / "gate.sock",
+            panel_socket=run / "panel.sock",
+            epoch_file=run / "epoch",
+            credentials_dir=self.place / "credentials",
+            access_log=self.place / "access.log",
+            caddy_binary=self.binary,
+        )
+        self.storage = Storage(self.settings.database, SystemClock())
+        self.storage.migrate()
+        self.vault = Vault(self.storage, self.settings.require_master_key())
+        self.scrubber = Scrubber()
+        self.audit = Audit(self.storage, self.vault, self.scrubber)
+        self.secrets = NamedSecrets(self.storage, self.vault, self.audit, self.scrubber)
+        self.epoch = EpochWriter(self.settings.epoch_file)
+        self.admin = CaddyAdmin(self.settings.caddy_socket)
+        self.engine = ApplyEngine(
+            self.settings,
+            self.storage,
+            self.vault,
+            self.secrets,
+            self.audit,
+            self.epoch,
+            self.scrubber,
+            context=self.context,
+            caddy=self.admin,
+        )
+
+    def __enter__(self) -> Self:
+        admin = {"listen": f"unix/{self.context.admin_socket}|0660", "config": {"persist": False}}
+        bootstrap = self.place / "bootstrap.json"
+        bootstrap.write_text(json.dumps({"admin": admin}))
+        self.start(bootstrap)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self.epoch.close()
+        self.storage.close()
+
+    def start(self, config: Path) -> None:
+        """Run Caddy on ``config``."""
+        home = {"HOME": str(self.place), "PATH": os.environ["PATH"], "PLANTED_SECRET": "value-of-the-environment"}
+        with (self.place / "caddy.out").open("ab") as out:
+            self.caddy = subprocess.Popen(
+                [str(self.binary), "run", "--config", str(config)], stdout=out, stderr=out, env=home
+            )
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                self.admin.config()
+            except Exception:
+                time.sleep(0.05)
+            else:
+                return
+        raise AssertionError((self.place / "caddy.out").read_text()[-2000:])
+
+    def stop(self, *, kill: bool = False) -> None:
+        """End Caddy."""
+        if self.caddy is not None:
+            (self.caddy.kill if kill else self.caddy.terminate)()
+            self.caddy.wait(20)
+            self.caddy = None
+
+    def apply(self, hosts: list[dict[str, Any]], **document: Any) -> Outcome:
+        """Declare hosts under a panel at argos.home.example."""
+        edge = {"panel_host": PANEL, "parent_domain": "home.example", **document.pop("edge", {})}
+        settings = {"edge": edge, "crowdsec": {"enabled": False}, **document.pop("settings", {})}
+        raw = {"owner": "test", "settings": settings, "hosts": hosts, **document}
+        return self.engine.apply(ACTOR, decode_document(raw))
+
+    def ask(
+        self,
+        host: str,
+        path: str = "/",
+        headers: str = "",
+        *,
+        method: str = "GET",
+        body: bytes = b"",
+        sni: str | None = None,
+        plain: bool = False,
+    ) -> Answer:
+        """One raw request; ``headers`` are whole lines, each ended by CRLF."""
+        length = f"Content-Length: {len(body)}\r\n" if body else ""
+        close = "" if "connection:" in headers.lower() else "Connection: close\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n{headers}{length}{close}\r\n"
+        return self.raw(head.encode("latin-1") + body, sni or host, plain=plain)
+
+    def raw(self, request: bytes, sni: str, *, plain: bool = False) -> Answer:
+        """Send bytes, read to the end."""
+        with self.connect(sni, plain=plain) as stream:
+            stream.sendall(request)
+            received = b""
+            while chunk := stream.recv(65536):
+                received += chunk
+                if _whole(received):
+                    break
+        return _parse(received)
+
+    def connect(self, sni: str, *, plain: bool = False) -> socket.socket:
+        """A connection to the edge, with TLS unless ``plain``."""
+        if plain:
+            return socket.create_connection(("127.0.0.1", self.http_port), timeout=20)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        deadline = time.monotonic() + 10
+        while True:
+            stream = socket.create_connection(("127.0.0.1", self.https_port), timeout=20)
+            try:
+                return context.wrap_socket(stream, server_hostname=sni)
+            except ssl.SSLError:
+                # Caddy's own CA issues a new host's certificate just after the load was answered.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """The access log so far."""
+        text = Path(self.context.access_log).read_text()
+        return [json.loads(line) for line in text.splitlines()]
+
+
+def _whole(received: bytes) -> bool:
+    head, separator, body = received.partition(b"\r\n\r\n")
+    if not separator:
+        return False
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            return len(body) >= int(value)
+    return False
+
+
+def _parse(received: bytes) -> Answer:
+    head, _, body = received.partition(b"\r\n\r\n")
+    lines = head.decode("latin-1").split("\r\n")
+    pairs = [line.partition(":") for line in lines[1:]]
+    headers = [(name, value.strip()) for name, _, value in pairs]
+    status = int(lines[0].split()[1]) if lines[0] else 0
+    if any(name.lower() == "transfer-encoding" for name, _ in headers):
+        body = _dechunk(body)
+    return Answer(status, headers, body)
+
+
+def _dechunk(body: bytes) -> bytes:
+    whole = b""
+    while body:
+        size, _, body = body.partition(b"\r\n")
+        length = int(size or b"0", 16)
+        if length == 0:
+            break
+        whole += body[:length]
+        body = body[length + 2 :]
+    return whole
