@@ -157,7 +157,11 @@ def test_the_map_is_flat_and_keeps_what_was_not_measured_now(tmp_path: Path) -> 
 
 def test_the_times_of_make_up_are_read_where_it_notes_them(tmp_path: Path) -> None:
     path = tmp_path / "timings.json"
-    path.write_text('{"up.cold_s": 812.4, "warm_s": 90, "parts": {"caddy": 160}, "up.second_changed": 0}')
+    noted = {"cold": {"total_s": 812.4, "changed": 97, "parts": {"caddy": 160.0}}}
+    path.write_text(json.dumps(noted), encoding="utf-8")
+    assert up_figure.read(path) == {"up.cold_s": 812.4}
+    noted["warm"] = {"total_s": 90, "changed": 0, "parts": {}}
+    path.write_text(json.dumps(noted), encoding="utf-8")
     assert up_figure.read(path) == {"up.cold_s": 812.4, "up.warm_s": 90.0, "up.second_changed": 0.0}
 
 

@@ -31,6 +31,7 @@ def main() -> int:
                 noisy=options.noisy or options.quick,
                 cores=cores(),
                 directory=Path(directory),
+                guest=options.guest,
                 say=_say,
             )
             try:
@@ -49,6 +50,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bin/bench", description=__doc__)
+    parser.add_argument("guest", nargs="?", default="", help="whose make up is reported (default: the newest)")
     parser.add_argument("--quick", action="store_true", help="one cycle of 1 s slices: proves that the harness works")
     parser.add_argument("--noisy", action="store_true", help="take cycles although others use the machine")
     parser.add_argument("--cycles", type=int, help="kept cycles (default 9)")

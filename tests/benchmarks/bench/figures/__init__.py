@@ -13,13 +13,17 @@ from bench.machine import Cores
 
 @dataclass(frozen=True)
 class Run:
-    """What every figure may use: how thorough to be, the cores, a directory of its own, a way to tell progress."""
+    """What every figure may use: how thorough to be, the cores, a directory of its own, a way to tell progress.
+
+    ``guest`` is the guest that was asked for, empty for the newest.
+    """
 
     cycles: int
     seconds: int
     noisy: bool
     cores: Cores
     directory: Path
+    guest: str
     say: Callable[[str], None]
 
 
