@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,13 +30,24 @@ def actor() -> Actor:
     return Actor(kind="cli", name="root")
 
 
+@pytest.fixture(scope="session")
+def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file with the schema and nothing in it, to be copied: running the migrations takes a while."""
+    path = tmp_path_factory.mktemp("migrated") / "argos.db"
+    storage = Storage(path, FixedClock())
+    storage.migrate()
+    storage.close()
+    return path
+
+
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     return tmp_path / "argos.db"
 
 
 @pytest.fixture
-def storage(database: Path, clock: FixedClock) -> Iterator[Storage]:
+def storage(database: Path, migrated_database: Path, clock: FixedClock) -> Iterator[Storage]:
+    shutil.copyfile(migrated_database, database)
     storage = Storage(database, clock)
     storage.migrate()
     yield storage
