@@ -16,7 +16,8 @@ from argos.audit import Audit
 from argos.clock import Clock, SystemClock
 from argos.doctor.finding import Finding
 from argos.edge.model import EdgeSettings
-from argos.edge.plan import State, Stored
+from argos.edge.plan import State
+from argos.edge.revisions import read_state
 from argos.epoch import EpochWriter
 from argos.named_secrets import NamedSecrets
 from argos.scrub import Scrubber
@@ -92,8 +93,7 @@ class Application:
     def state(self) -> State:
         """What is declared, as of the active revision."""
         with self.storage.read() as connection:
-            rows = connection.execute(select(resources)).all()
-        return State({(row.kind, row.name): Stored(msgspec.json.decode(row.spec), row.owner) for row in rows})
+            return read_state(connection)
 
     def edge(self) -> EdgeSettings | None:
         """``settings/edge``, or None while nobody has declared it. PERF: one row, as every request asks."""

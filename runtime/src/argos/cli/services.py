@@ -49,6 +49,11 @@ def prepare(_options: argparse.Namespace) -> int:
 
 def credentials(_options: argparse.Namespace) -> int:
     """Put Caddy's credentials on tmpfs."""
+    from argos.cli.privileges import read_environment
+    from argos.cli.session import settle
     from argos.edge.credentials import run
+    from argos.settings import Settings
 
-    return run(os.environ)
+    environment = read_environment(os.environ)
+    settle(Settings.from_environment(environment))
+    return run(environment)

@@ -1,0 +1,122 @@
+"""AUT-1: a walk over all routes of the router, as nobody, half signed in, member and admin."""
+
+from __future__ import annotations
+
+import falcon
+import falcon.inspect
+import pytest
+from argos.api.access import Needs
+from argos.api.routes import admin_app
+from argos.application import Application
+from argos.audit import Actor
+from argos.panel.app import panel_app
+from falcon import testing
+
+# What each route needs, said a second time: a new route without a line here fails, and so does a lowered guard.
+EXPECTED = {
+    "/": Needs.MEMBER,
+    "/hosts": Needs.ADMIN,
+    "/login": Needs.NOBODY,
+    "/logout": Needs.NOBODY,
+    "/continue": Needs.NOBODY,
+    "/password": Needs.PASSWORD_CHANGE,
+    "/static/{name}": Needs.NOBODY,
+    "/api/auth/forward": Needs.NOBODY,
+    "/api/v1/health": Needs.ADMIN,
+    "/api/v1/config": Needs.ADMIN,
+    "/api/v1/config/plan": Needs.ADMIN,
+    "/api/v1/config/apply": Needs.ADMIN,
+    "/api/v1/hosts": Needs.ADMIN,
+    "/api/v1/hosts/{name}": Needs.ADMIN,
+    "/api/v1/secrets": Needs.ADMIN,
+    "/api/v1/secrets/{name}": Needs.ADMIN,
+    "/api/v1/users": Needs.ADMIN,
+    "/api/v1/users/{username}": Needs.ADMIN,
+    "/api/v1/users/{username}/password": Needs.ADMIN,
+}
+RANK = {None: Needs.NOBODY, "newcomer": Needs.PASSWORD_CHANGE, "alice": Needs.MEMBER, "root-admin": Needs.ADMIN}
+HEADERS = {
+    "Host": "argos.home.example",
+    "Argos-Client-Ip": "203.0.113.5",
+    "Origin": "https://argos.home.example",
+    "Sec-Fetch-Site": "same-origin",
+}
+
+
+def walk(app: falcon.App) -> list[tuple[str, str]]:
+    routes = falcon.inspect.inspect_routes(app)
+    return [(method.method, route.path) for route in routes for method in route.methods if not method.internal]
+
+
+def cookie(application: Application, who: str | None) -> str:
+    if who is None:
+        return ""
+    user = application.accounts.get(who)
+    issued = application.sessions.begin(Actor("user", who), user.id, "203.0.113.5")
+    return f"__Host-argos_panel={issued.panel_token}; __Secure-argos_session={issued.edge_token}"
+
+
+@pytest.mark.threat("AUT-1")
+def test_the_router_holds_exactly_the_routes_that_are_guarded_here(application: Application) -> None:
+    assert {path for _, path in walk(panel_app(application))} == set(EXPECTED)
+
+
+@pytest.mark.threat("AUT-1")
+@pytest.mark.parametrize("who", RANK, ids=str)
+def test_each_route_is_denied_below_what_it_needs_and_passes_above(application: Application, who: str | None) -> None:
+    app = panel_app(application)
+    client = testing.TestClient(app, headers={**HEADERS, "Cookie": cookie(application, who)})
+    for method, path in walk(app):
+        target = path.replace("{name}", "panel.css").replace("{username}", "nobody-here")
+        if path == "/logout":
+            continue  # it would end the walk's own session; anybody may call it, and it only ends
+        audit_before = audit_rows(application)
+        answer = client.simulate_request(method, target, body=b"{}", headers={"Content-Type": "application/json"})
+        said = f"{method} {path} as {who}: {answer.status} {answer.headers.get('location', '')}"
+        if RANK[who] >= EXPECTED[path]:
+            assert answer.status_code not in {401, 303} or path in {"/login", "/continue"}, said
+            assert path == "/api/auth/forward" or answer.status_code != 403 or who is None, said
+            continue
+        if path.startswith("/api/"):
+            assert answer.status_code == (401 if who is None else 403), said
+        elif answer.status_code == 303:
+            assert answer.headers["location"].startswith("/login" if who is None else "/password"), said
+        else:
+            assert answer.status_code == 403, said
+        assert audit_rows(application) == audit_before, f"{said}: it changed something"
+
+
+@pytest.mark.threat("AUT-1")
+def test_a_route_that_does_not_say_what_it_needs_is_refused_to_an_admin_too(application: Application) -> None:
+    class Forgotten:
+        def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
+            resp.text = "open"
+
+    for app, prefix in ((panel_app(application), "/"), (admin_app(application), "/v1/")):
+        app.add_route(f"{prefix}forgotten", Forgotten())
+        client = testing.TestClient(app, headers={**HEADERS, "Cookie": cookie(application, "root-admin")})
+        answer = client.simulate_get(f"{prefix}forgotten")
+        assert answer.status_code == 403
+        assert answer.text != "open"
+
+
+@pytest.mark.threat("AUT-1")
+def test_a_route_with_an_odd_spelling_is_no_way_round(application: Application) -> None:
+    client = testing.TestClient(panel_app(application), headers=HEADERS)
+    for path in (
+        "/hosts/",
+        "//hosts",
+        "/./hosts",
+        "/HOSTS",
+        "/hosts;x",
+        "/static/../hosts",
+        "/api/v1/users/",
+        "/api/v1//users",
+    ):
+        answer = client.simulate_get(path)
+        assert answer.status_code in {303, 401, 404}, path
+
+
+def audit_rows(application: Application) -> int:
+    with application.storage.read() as connection:
+        return int(connection.exec_driver_sql("SELECT count(*) FROM audit").scalar_one())
