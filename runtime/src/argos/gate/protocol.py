@@ -39,6 +39,8 @@ _SINGLE = frozenset(
 _JOINED = {b"cookie": b"; ", b"accept": b", ", b"upgrade": b", ", b"x-requested-with": b", "}
 _READ = _SINGLE | _JOINED.keys()
 
+_VERIFY = frozenset({b"/verify", b"/verify?"})  # Caddy keeps the "?" of a client's URL whose query is empty
+
 _BODIES = {
     400: b"This is not a request the gate understands.\n",
     403: b"The gate answers GET /verify.\n",
@@ -195,7 +197,7 @@ class GateProtocol(asyncio.Protocol):
         self.since = connections.tick
         if self._parser.get_http_version() != "1.1":
             raise _Refused(400)
-        if self._url == b"/verify" and self._parser.get_method() == b"GET":
+        if self._url in _VERIFY and self._parser.get_method() == b"GET":
             answer = connections.verifier.answer(self._headers)
         elif self._url == b"/healthz" and self._parser.get_method() == b"GET":
             answer = self._health()
