@@ -20,7 +20,7 @@ from pathlib import Path
 
 from lab.guest import Guest
 
-SCANNERS = IPv4Network("203.0.113.0/24")
+SCANNERS = IPv4Network("203.0.113.128/25")  # the lower half may hold a package mirror of a closed network
 VISITORS = IPv4Network("198.51.100.0/24")
 PUBLIC = (SCANNERS, VISITORS)
 CLONE_NEWNET = 0x40000000  # <linux/sched.h>
@@ -66,7 +66,7 @@ class PublicNetwork:
 
     def _fresh_addresses(self) -> Iterator[IPv4Address]:
         start = 10 + int.from_bytes(os.urandom(1), "big") % 200  # a rerun should not meet its predecessor's limits
-        hosts = [network[number] for network in PUBLIC for number in range(10, 250)]
+        hosts = [address for network in PUBLIC for address in list(network.hosts())[9:-6]]
         while True:
             yield from hosts[start:]
             yield from hosts[:start]
