@@ -74,6 +74,7 @@ class Received:
     method: str
     path: str
     headers: list[list[str]]
+    length: int
 
     def all(self, name: str) -> list[str]:
         """Every value of a header."""
@@ -84,38 +85,52 @@ class Received:
         return {key.lower() for key, _ in self.headers}
 
 
+class EchoHandler(BaseHTTPRequestHandler):
+    """Answers with the request it got; ``/answer?set-cookie=…&status=…`` answers as asked; an upgrade echoes lines."""
+
+    protocol_version = "HTTP/1.1"
+
+    def answer(self) -> None:
+        """Any request."""
+        if self.headers.get("Upgrade"):
+            self.upgrade()
+            return
+        length = len(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+        query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+        headers = [list(pair) for pair in self.headers.items()]
+        body = json.dumps({"method": self.command, "path": self.path, "headers": headers, "length": length}).encode()
+        self.send_response(int(query.get("status", ["200"])[0]))
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        for name in ("set-cookie", "x-powered-by"):
+            for value in query.get(name, []):
+                self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def upgrade(self) -> None:
+        """Switch to lines, each echoed."""
+        self.send_response(101)
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Upgrade", self.headers["Upgrade"])
+        self.send_header("X-Saw-User", self.headers.get("X-Auth-User", "-"))
+        self.end_headers()
+        while line := self.rfile.readline():
+            self.wfile.write(b"echo " + line)
+        self.close_connection = True
+
+    do_GET = do_POST = do_PUT = do_HEAD = answer  # noqa: N815 - http.server's names
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
 class EchoUpstream:
-    """Answers with the request it got; ``/answer?set-cookie=…&status=…`` answers as asked."""
+    """An upstream on a port of its own."""
 
     def __init__(self) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def answer(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
-                told = {
-                    "method": self.command,
-                    "path": self.path,
-                    "headers": [list(pair) for pair in self.headers.items()],
-                }
-                body = json.dumps(told).encode()
-                self.send_response(int(query.get("status", ["200"])[0]))
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                for name in ("set-cookie", "x-powered-by"):
-                    for value in query.get(name, []):
-                        self.send_header(name, value)
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(body)
-
-            do_GET = do_POST = do_PUT = do_HEAD = answer  # noqa: N815 - http.server's names
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), EchoHandler)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 

@@ -157,7 +157,8 @@ def test_a_crash_between_load_and_commit_is_mended(edge: Edge, echo: EchoUpstrea
     with edge.storage.write() as connection:
         connection.execute(
             text(
-                "INSERT INTO revisions (state, etag, resources, actor, created_at) VALUES ('pending', 'x', '{}', 'cli', 1)"
+                "INSERT INTO revisions (state, etag, resources, actor, created_at)"
+                " VALUES ('pending', 'x', '{}', 'cli', 1)"
             )
         )
     edge.admin.load(json.dumps({"admin": edge.admin.config()["admin"]}))

@@ -30,6 +30,11 @@ def declare(edge: Edge, echo: EchoUpstream, **more: Any) -> None:
     edge.apply([{"name": HOST, "upstreams": [{"url": echo.url}], **more}])
 
 
+def says(body: str) -> dict[str, Any]:
+    """An action that answers with a text."""
+    return {"type": "fixed_response", "body": body}
+
+
 def rule(action: dict[str, Any], **match: Any) -> dict[str, Any]:
     """A host's one rule."""
     return {"rules": [{"priority": 1, "match": match, "action": action}]}

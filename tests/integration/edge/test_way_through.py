@@ -206,3 +206,42 @@ def test_upstreams_are_told_honest_forwarded_headers(edge: Edge, echo: EchoUpstr
     assert seen.all("X-Forwarded-For") == seen.all("X-Real-Ip") == ["127.0.0.1"]
     assert seen.all("X-Forwarded-Proto") == ["https"]
     assert seen.all("X-Forwarded-Host") == [OPEN]
+
+
+def test_a_large_upload_passes_the_gate_and_reaches_the_upstream_whole(
+    edge: Edge, echo: EchoUpstream, gate: Gate
+) -> None:
+    edge.apply(hosts(echo))
+    body = bytes(20 * 1024 * 1024)
+    headers = "Content-Type: application/octet-stream\r\n"
+    assert edge.ask(GUARDED, method="PUT", headers=headers, body=body).received().length == len(body)
+
+
+@pytest.mark.parametrize("host", [OPEN, GUARDED])
+def test_a_websocket_passes_and_outlives_a_reload(edge: Edge, echo: EchoUpstream, gate: Gate, host: str) -> None:
+    edge.apply(hosts(echo, waf={"mode": "block"}))
+    handshake = (
+        f"GET /socket HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nX-Auth-User: mallory\r\n\r\n"
+    )
+    with edge.connect(host) as stream:
+        stream.sendall(handshake.encode())
+        opened = stream.recv(65536).decode()
+        assert opened.startswith("HTTP/1.1 101")
+        assert ("X-Saw-User: alice" if host == GUARDED else "X-Saw-User: -") in opened
+        stream.sendall(b"one\n")
+        assert stream.recv(65536) == b"echo one\n"
+        edge.apply(
+            [*hosts(echo, waf={"mode": "block"}), {"name": "new.home.example", "upstreams": [{"url": echo.url}]}]
+        )
+        stream.sendall(b"two\n")
+        assert stream.recv(65536) == b"echo two\n"
+
+
+@pytest.mark.threat("FWD-3")
+def test_a_denied_websocket_is_no_websocket(edge: Edge, echo: EchoUpstream, gate: Gate) -> None:
+    edge.apply(hosts(echo))
+    gate.answer = lambda _: http("401 Unauthorized")
+    headers = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    assert edge.ask(GUARDED, "/socket", headers).status == 401
+    assert gate.asked[-1]["upgrade"] == "websocket"

@@ -171,12 +171,15 @@ class Fields:
 
     def inner(self, name: str) -> Fields:
         """The object in the member ``name``; an absent one reads as empty."""
+        if self.given(name):
+            return self.nested(name, self.raw(name))
         return Fields(self.raw(name), self.resource, self.at(name), self.errors)
 
     def nested(self, place: str, raw: object) -> Fields:
-        """An object that :meth:`items` gave."""
-        if raw is None:
-            self.wrong(place, "is null", "an object")
+        """An object that :meth:`items` gave. When it is none, that is said once, and not of each of its members."""
+        if not isinstance(raw, Mapping):
+            self.wrong(place, f"is {kind_of(raw)}", "an object")
+            return Fields({}, self.resource, self.at(place), [])
         return Fields(raw, self.resource, self.at(place), self.errors)
 
     def finish(self) -> None:

@@ -82,4 +82,4 @@ def _actions_of(text: str) -> str:
     parts = re.findall(r'"((?:[^"\\]|\\.)*)"', text)
     if parts:
         return str(parts[-1])
-    return text.split(None, 1)[-1]
+    return text.partition(" ")[2]

@@ -1,0 +1,357 @@
+"""Every declared field: what is taken, and in which words the rest is refused."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import pytest
+from argos.edge.decode import decode_document, decode_host
+from argos.edge.model import Block, FixedResponse, Host, Redirect, SecretName, Tls, Upstream
+from argos.errors import Invalid
+from hypothesis import given
+from hypothesis import strategies as st
+
+NAME = "photos.home.example"
+UPSTREAM = [{"url": "http://10.0.0.5:2342"}]
+
+
+def host(**more: Any) -> dict[str, Any]:
+    return {"name": NAME, "upstreams": UPSTREAM, **more}
+
+
+def errors_of(raw: object) -> list[tuple[str, str]]:
+    with pytest.raises(Invalid) as invalid:
+        decode_document(raw)
+    return [(error.resource, error.field) for error in invalid.value.errors]
+
+
+def test_the_documents_example_decodes_and_fills_defaults_in() -> None:
+    document = decode_document(
+        {
+            "owner": "ansible",
+            "prune": False,
+            "settings": {
+                "edge": {
+                    "panel_host": "argos.home.example",
+                    "parent_domain": "home.example",
+                    "tls": {"mode": "internal", "email": ""},
+                    "trusted_proxies": [],
+                    "auth_proxies": [],
+                },
+                "session": {"absolute_hours": 168, "idle_hours": 24},
+                "crowdsec": {"enabled": True, "lapi_url": "http://127.0.0.1:8080"},
+            },
+            "hosts": [
+                {
+                    "name": NAME,
+                    "state": "present",
+                    "upstreams": [{"url": "http://10.0.0.5:2342", "weight": 1}],
+                    "auth": {"required": True},
+                    "waf": {"mode": "block", "paranoia": 1, "custom_rules": []},
+                    "rate_limit": {"requests": 100, "window": 60},
+                    "tls": {"mode": "internal"},
+                    "request_headers": {"set": {}, "remove": []},
+                    "response_headers": {"set": {}, "remove": []},
+                    "rules": [
+                        {
+                            "priority": 10,
+                            "match": {"path": ["/old/*"]},
+                            "action": {"type": "redirect", "location": "/new", "status": 308},
+                        }
+                    ],
+                    "access_log": True,
+                }
+            ],
+        }
+    )
+    (declared,) = document.hosts
+    assert declared.rules[0].action == Redirect("/new", 308)
+    assert declared.upstreams == (Upstream("http://10.0.0.5:2342", 1),)
+    assert decode_host(host()) == Host(name=NAME, upstreams=(Upstream("http://10.0.0.5:2342"),))
+    assert decode_document({}) == decode_document(None) == decode_document({"hosts": []})
+
+
+def test_every_error_of_every_resource_comes_back_together() -> None:
+    assert errors_of(
+        {
+            "hosts": [
+                host(upstreams=[{"url": "ftp://x:1"}, {"url": "http://10.0.0.5:80", "weight": 0}]),
+                {"name": "Bad_Name"},
+                {"name": "b.home.example", "upstream": [], "upstreams": UPSTREAM, "waf": {"paranoia": 9}},
+                "nothing",
+            ],
+            "settings": {"edge": {"panel_host": "x"}, "sesion": {}},
+            "ownr": "x",
+        }
+    ) == [
+        ("settings/edge", "panel_host"),
+        ("settings/edge", "parent_domain"),
+        ("document", "settings.sesion"),
+        (f"host/{NAME}", "upstreams[0].url"),
+        (f"host/{NAME}", "upstreams[1].weight"),
+        ("host/Bad_Name", "name"),
+        ("host/Bad_Name", "upstreams"),
+        ("host/b.home.example", "waf.paranoia"),
+        ("host/b.home.example", "upstream"),
+        ("document", "hosts[3]"),
+        ("document", "ownr"),
+    ]
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"name": "localhost"}, "name"),
+    ({"name": "a..example"}, "name"),
+    ({"name": "PHOTOS.home.example"}, "name"),
+    ({"name": "büro.home.example"}, "name"),
+    ({"name": "a.*.example"}, "name"),
+    ({"name": "*.*.example"}, "name"),
+    ({"name": "192.0.2.1"}, "name"),
+    ({"name": "-a.example"}, "name"),
+    ({"name": "a.example."}, "name"),
+    ({"name": "{env.HOME}.example"}, "name"),
+    ({"name": "a.example\n"}, "name"),
+    ({"name": 7}, "name"),
+    ({"state": "gone"}, "state"),
+    ({"upstreams": []}, "upstreams"),
+    ({"upstreams": "http://10.0.0.5:80"}, "upstreams"),
+    ({"upstreams": [None]}, "upstreams[0]"),
+    ({"upstreams": [*UPSTREAM, {"url": "https://10.0.0.5:443"}]}, "upstreams"),
+    ({"upstreams": UPSTREAM * 65}, "upstreams"),
+    ({"auth": {"required": "yes"}}, "auth.required"),
+    ({"auth": []}, "auth"),
+    ({"waf": {"mode": True}}, "waf.mode"),
+    ({"waf": {"paranoia": 0}}, "waf.paranoia"),
+    ({"waf": {"paranoia": 1.5}}, "waf.paranoia"),
+    ({"waf": {"custom_rules": "SecRule"}}, "waf.custom_rules"),
+    ({"rate_limit": {"requests": 0, "window": 1}}, "rate_limit.requests"),
+    ({"rate_limit": {"requests": 100_001, "window": 1}}, "rate_limit.requests"),
+    ({"rate_limit": {"requests": 1, "window": 3601}}, "rate_limit.window"),
+    ({"rate_limit": {"requests": True, "window": 1}}, "rate_limit.requests"),
+    ({"tls": {"mode": "manual"}}, "tls.mode"),
+    ({"tls": {"email": "nobody"}}, "tls.email"),
+    ({"request_headers": {"set": {"X Y": "1"}}}, "request_headers.set.X Y"),
+    ({"request_headers": {"set": {"X-A": "1\r\nX-Auth-User: root"}}}, "request_headers.set.X-A"),
+    ({"request_headers": {"set": {"X-A": {"secret": "../x"}}}}, "request_headers.set.X-A.secret"),
+    ({"request_headers": {"set": {"X-A": "1", "x-a": "2"}}}, "request_headers.set"),
+    ({"response_headers": {"set": {"X-A": {"secret": "x"}}}}, "response_headers.set.X-A"),
+    ({"response_headers": {"remove": ["*"]}}, "response_headers.remove[0]"),
+    ({"rules": [{"match": {}, "action": {"type": "block"}}]}, "rules[0].priority"),
+    ({"rules": [{"priority": 1}]}, "rules[0].action.type"),
+    ({"rules": [{"priority": 1, "action": {"type": "block"}}] * 2}, "rules"),
+    ({"rules": [{"priority": 1, "action": {"type": "redirect"}}]}, "rules[0].action.location"),
+    (
+        {"rules": [{"priority": 1, "action": {"type": "redirect", "location": "javascript:1"}}]},
+        "rules[0].action.location",
+    ),
+    (
+        {"rules": [{"priority": 1, "action": {"type": "redirect", "location": "/", "status": 303}}]},
+        "rules[0].action.status",
+    ),
+    ({"rules": [{"priority": 1, "action": {"type": "fixed_response", "status": 101}}]}, "rules[0].action.status"),
+    ({"rules": [{"priority": 1, "action": {"type": "fixed_response", "body": "é" * 40_000}}]}, "rules[0].action.body"),
+    ({"rules": [{"priority": 1, "action": {"type": "block", "body": "x"}}]}, "rules[0].action.body"),
+    ({"rules": [{"priority": 1, "match": {"path": ["x"]}, "action": {"type": "block"}}]}, "rules[0].match.path[0]"),
+    ({"rules": [{"priority": 1, "match": {"path": ["/["]}, "action": {"type": "block"}}]}, "rules[0].match.path[0]"),
+    (
+        {"rules": [{"priority": 1, "match": {"path_exact": ["/*"]}, "action": {"type": "block"}}]},
+        "rules[0].match.path_exact[0]",
+    ),
+    (
+        {"rules": [{"priority": 1, "match": {"method": ["get"]}, "action": {"type": "block"}}]},
+        "rules[0].match.method[0]",
+    ),
+    (
+        {"rules": [{"priority": 1, "match": {"remote_ip": ["10.0.0.1/8"]}, "action": {"type": "block"}}]},
+        "rules[0].match.remote_ip[0]",
+    ),
+    ({"access_log": "false"}, "access_log"),
+]
+
+
+@pytest.mark.parametrize(("bad", "field"), REFUSED)
+def test_a_wrong_field_is_named(bad: dict[str, Any], field: str) -> None:
+    assert [named for _, named in errors_of({"hosts": [host(**bad)]})] == [field]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://10.0.0.5",
+        "http://10.0.0.5:2342/path",
+        "http://10.0.0.5:2342?x",
+        "http://user:pass@10.0.0.5:80",
+        "http://:80",
+        "http://10.0.0.5:0",
+        "http://10.0.0.5:65536",
+        "unix//run/argos-gate/gate.sock",
+        "http+unix://x:1",
+        "http://127.0.0.1:8080",
+        "http://127.9.9.9:8080",
+        "http://localhost:2019",
+        "http://LOCALHOST:2019",
+        "http://localhost.:2019",
+        "http://a.localhost:8080",
+        "http://0.0.0.0:8080",
+        "http://[::1]:8080",
+        "http://[::]:9080",
+        "http://[::ffff:127.0.0.1]:8080",
+        "http://127.1:8080",
+        "http://2130706433:8080",
+        "http://0x7f000001:8080",
+        "http://0177.0.0.1:8080",
+        "http://{env.HOME}:80",
+        "http://a b:80",
+        "http://a\n:80",
+        "HTTP://10.0.0.5:80",
+        "",
+    ],
+)
+def test_an_upstream_that_is_ours_or_no_server_is_refused(url: str) -> None:
+    assert errors_of({"hosts": [host(upstreams=[{"url": url}])]}) == [(f"host/{NAME}", "upstreams[0].url")]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://10.0.0.5:80", "https://nas.lan:8443", "http://nas:80", "http://[fd00::1]:80", "http://127.0.0.1:3000"],
+)
+def test_an_upstream_with_a_host_and_a_port_is_taken(url: str) -> None:
+    assert decode_host(host(upstreams=[{"url": url}])).upstreams[0].url == url
+
+
+@pytest.mark.threat("FWD-1")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "X-Auth-User",
+        "x_auth_user",
+        "X-AUTH-EMAIL",
+        "Argos-Host-Id",
+        "argos_client_ip",
+        "Remote-User",
+        "Remote_User",
+        "Connection",
+        "Transfer-Encoding",
+        "Content-Length",
+        "Upgrade",
+        "TE",
+        "Cookie",
+        "Set-Cookie",
+        "X-Forwarded-For",
+        "Forwarded",
+        "Strict-Transport-Security",
+        "X-Auth*",
+        "",
+    ],
+)
+def test_headers_of_the_edge_and_of_the_connection_cannot_be_declared(name: str) -> None:
+    for where in ("request_headers", "response_headers"):
+        assert errors_of({"hosts": [host(**{where: {"set": {name: "1"}}})]}) == [
+            (f"host/{NAME}", f"{where}.set.{name}")
+        ]
+        assert errors_of({"hosts": [host(**{where: {"remove": [name]}})]}) == [(f"host/{NAME}", f"{where}.remove[0]")]
+
+
+GOOD_RULE = 'SecRule ARGS:q "@rx ^a{2}$" "id:100001,phase:2,deny,status:403"'
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "",
+        "SecRuleEngine Off",
+        "Include /etc/passwd",
+        'SecRule ARGS "@rx a"',
+        'SecRule ARGS "@rx a" "phase:2,deny"',
+        'SecRule ARGS "@rx id:100001" "phase:2,deny"',
+        'SecRule ARGS "@rx a" "id:1,deny"',
+        'SecRule ARGS "@rx a" "id:900001,deny"',
+        'SecRule ARGS "@rx a" "id:99999,deny"',
+        'SecRule ARGS "@rx a" "id:100001,id:100002,deny"',
+        f"{GOOD_RULE}\nSecRuleEngine Off",
+        f"{GOOD_RULE}\r\nSecRuleEngine Off",
+        f"{GOOD_RULE}\x85SecRuleEngine Off",
+        f"{GOOD_RULE}\u2028SecRuleEngine Off",
+        f"{GOOD_RULE} \\",
+        'SecRule ARGS "@rx a" "id:100001,deny',
+        'SecRule ARGS "@pmFromFile /etc/passwd" "id:100001,deny"',
+        'SecRule ARGS "@PMFROMFILE /etc/passwd" "id:100001,deny"',
+        'SecRule ARGS "!@pmf /etc/passwd" "id:100001,deny"',
+        'SecRule REMOTE_ADDR "@ipMatchFromFile /x" "id:100001,deny"',
+        'SecRule FILES_TMPNAMES "@inspectFile /bin/sh" "id:100001,deny"',
+        'SecRule REMOTE_ADDR "@rbl x.example" "id:100001,deny"',
+        'SecAction "id:100001,exec:/bin/sh"',
+        'SecAction "id:100001,phase:1,ctl:ruleEngine=Off"',
+        'SecRule ARGS "@rx a" "id:100001,chain"',
+        'SecAction "id:100001,skipAfter:END"',
+        'SecAction "id:100001,redirect:https://x.example"',
+        "x" * 4097,
+    ],
+)
+def test_a_custom_rule_is_one_rule_with_an_id_and_reaches_nothing_outside(rule: str) -> None:
+    assert errors_of({"hosts": [host(waf={"mode": "block", "custom_rules": [rule]})]}) == [
+        (f"host/{NAME}", "waf.custom_rules[0]")
+    ]
+
+
+def test_custom_rules_that_are_sound_are_taken_and_ids_are_used_once() -> None:
+    exclusion = 'SecRule REQUEST_URI "@beginsWith /api" "id:100002,phase:1,pass,nolog,ctl:ruleRemoveById=942100"'
+    assert decode_host(host(waf={"custom_rules": [GOOD_RULE, exclusion]})).waf.custom_rules == (GOOD_RULE, exclusion)
+    assert errors_of({"hosts": [host(waf={"custom_rules": [GOOD_RULE, GOOD_RULE]})]}) == [
+        (f"host/{NAME}", "waf.custom_rules")
+    ]
+
+
+def test_yamls_bare_off_is_off() -> None:
+    declared = decode_host(host(waf={"mode": False}, tls={"mode": False}))
+    assert declared.waf.mode == "off"
+    assert declared.tls == Tls("off")
+
+
+def test_an_unknown_field_comes_with_the_nearest_known_one() -> None:
+    with pytest.raises(Invalid, match=r"host/photos\.home\.example: upstream: is not a known field.*upstreams"):
+        decode_document({"hosts": [host(upstream=[])]})
+
+
+def test_duplicates_prune_without_an_owner_and_too_many_hosts_are_refused() -> None:
+    assert errors_of({"hosts": [host(), host()]}) == [(f"host/{NAME}", "name")]
+    assert errors_of({"prune": True}) == [("document", "prune")]
+    assert errors_of({"hosts": [host()] * 5001}) == [("document", "hosts")]
+    assert errors_of([]) == [("document", "")]
+    assert errors_of({"settings": {"session": {"absolute_hours": 5, "idle_hours": 6}}}) == [
+        ("settings/session", "idle_hours")
+    ]
+    assert errors_of({"settings": {"crowdsec": {"lapi_url": "http://{env.HOME}:1"}}}) == [
+        ("settings/crowdsec", "lapi_url")
+    ]
+
+
+def test_an_absent_host_needs_only_its_name_and_rules_alone_can_answer() -> None:
+    assert decode_host({"name": NAME, "state": "absent"}).state == "absent"
+    rules = [
+        {"priority": 2, "action": {"type": "block"}},
+        {"priority": 1, "match": {"header": {"X-A": "1"}}, "action": {"type": "fixed_response", "body": "x"}},
+    ]
+    declared = decode_host({"name": NAME, "rules": rules})
+    assert [rule.action for rule in declared.rules] == [FixedResponse(body="x"), Block()]
+    assert declared.rules[0].match.header == {"X-A": ("1",)}
+    named = decode_host(host(request_headers={"set": {"Authorization": {"secret": "token"}}}))
+    assert named.request_headers.set == {"Authorization": SecretName("token")}
+    assert named.secret_names() == {"token"}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+    max_leaves=20,
+)
+FIELDS = st.sampled_from(
+    [*Host.__struct_fields__, "settings", "hosts", "edge", "owner", "prune", "url", "mode", "type"]
+)
+
+
+@given(st.recursive(JSON, lambda inner: st.dictionaries(FIELDS, inner, max_size=6) | st.lists(inner, max_size=3)))
+def test_no_input_does_worse_than_being_refused(raw: object) -> None:
+    for document in (raw, {"hosts": [raw], "settings": raw}):
+        with contextlib.suppress(Invalid):
+            decode_document(document)
