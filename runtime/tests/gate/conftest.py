@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import sqlalchemy as sa
@@ -225,7 +226,11 @@ class RunningGate:
         return client
 
     def ask(self, token: str | None = None, **replaced: str | None) -> Response:
-        return self.client().ask(headers(token, **replaced))
+        client = Client(self.socket_path)
+        try:
+            return client.ask(headers(token, **replaced))
+        finally:
+            client.close()
 
     def health(self) -> dict[str, object]:
         client = self.client()
@@ -289,6 +294,28 @@ def gate(tmp_path: Path, database: Database, heart: Heart, clock: FixedClock) ->
     running = RunningGate(tmp_path, clock)
     yield running
     running.stop()
+
+
+class Standing(NamedTuple):
+    """A gate that many tests ask; none may change what it stands on."""
+
+    gate: RunningGate
+    database: Database
+    heart: Heart
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    """One gate for a whole module of questions."""
+    directory, clock = tmp_path_factory.mktemp("standing"), FixedClock()
+    database, heart = Database(directory / "argos.db", clock), Heart(directory / "epoch")
+    database.settings()
+    database.host()
+    running = RunningGate(directory, clock)
+    yield Standing(running, database, heart)
+    running.stop()
+    heart.stop()
+    database.close()
 
 
 @pytest.fixture
