@@ -44,13 +44,22 @@ def culprit(active: State, changes: Sequence[Change], after: State, reason: str,
     if len(named) == 1:
         return (named[0].kind, named[0].name)
     suspects = [change for change in changes if change.action != "delete"]
-    spent = 0
-    while len(suspects) > 1 and spent < _BUDGET:
+    if len(suspects) == 1:
+        return (suspects[0].kind, suspects[0].name)
+    settings = [change for change in suspects if change.kind == "settings"]
+    if settings and validate(_with(active, [], after)) is not None:
+        return (settings[0].kind, settings[0].name)
+    return _halve(active, [change for change in suspects if change.kind != "settings"], after, validate)
+
+
+def _halve(active: State, suspects: Sequence[Change], after: State, validate: Validate) -> Key | None:
+    for _ in range(_BUDGET):
+        if len(suspects) <= 1:
+            break
         half = suspects[: len(suspects) // 2]
-        spent += 1
         refused = validate(_with(active, half, after)) is not None
         suspects = half if refused else suspects[len(half) :]
-    if len(suspects) != 1:
+    if len(suspects) != 1 or validate(_with(active, suspects, after)) is None:
         return None
     return (suspects[0].kind, suspects[0].name)
 

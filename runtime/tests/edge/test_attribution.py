@@ -1,0 +1,68 @@
+"""Finding the host that Caddy refuses, and telling its reason in few words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from argos.edge.attribution import culprit, short_reason
+from argos.edge.decode import decode_document
+from argos.edge.plan import Plan, State, plan
+from hypothesis import given
+from hypothesis import strategies as st
+
+LONG = (
+    "loading config: loading new config: loading http app module: provision http: server edge: setting up route "
+    "handlers: route 2: loading handler modules: position 0: loading module 'subroute': provision "
+    "http.handlers.subroute: setting up subroutes: route 0: loading handler modules: position 2: loading module 'waf': "
+    'provision http.handlers.waf: waf policy "block-1" of host "a.home.example": invalid'
+)
+
+
+def test_the_way_to_a_reason_is_cut_and_the_reason_kept() -> None:
+    assert short_reason(LONG) == 'waf policy "block-1" of host "a.home.example": invalid'
+    assert short_reason("something new: happened") == "something new: happened"
+    assert short_reason("loading config") == "loading config"
+
+
+@given(st.integers(1, 40), st.data())
+def test_halving_finds_the_one_bad_host(count: int, data: st.DataObject) -> None:
+    bad = data.draw(st.integers(0, count - 1))
+    hosts = [{"name": f"h{n}.home.example", "upstreams": [{"url": "http://10.0.0.5:80"}]} for n in range(count)]
+    planned = plan(State(), decode_document({"hosts": hosts}))
+    asked = []
+
+    def validate(state: State) -> str | None:
+        asked.append(state)
+        return "no" if ("host", f"h{bad}.home.example") in state.resources else None
+
+    assert culprit(State(), planned.changes, planned.state, "no", validate) == ("host", f"h{bad}.home.example")
+    assert len(asked) <= 7
+
+
+def two_hosts(**document: Any) -> Plan:
+    names = ("a.home.example", "b.home.example")
+    hosts = [{"name": name, "upstreams": [{"url": "http://10.0.0.5:80"}]} for name in names]
+    return plan(State(), decode_document({"hosts": hosts, **document}))
+
+
+def test_a_host_that_caddy_names_is_believed_and_a_longer_name_is_another() -> None:
+    hosts = [
+        {"name": name, "upstreams": [{"url": "http://10.0.0.5:80"}]} for name in ("a.home.example", "b.home.example")
+    ]
+    planned = plan(State(), decode_document({"hosts": hosts}))
+
+    def never(_: State) -> str | None:
+        raise AssertionError
+
+    assert culprit(State(), planned.changes, planned.state, LONG, never) == ("host", "a.home.example")
+    other = LONG.replace("a.home.example", "xa.home.example")
+    assert culprit(State(), planned.changes, planned.state, other, lambda _: None) is None, "nobody is blamed unproven"
+
+
+def test_settings_that_caddy_refuses_are_not_blamed_on_a_host() -> None:
+    planned = two_hosts(settings={"crowdsec": {"lapi_url": "http://127.0.0.1:8081"}})
+
+    def validate(state: State) -> str | None:
+        return "no" if ("settings", "crowdsec") in state.resources else None
+
+    assert culprit(State(), planned.changes, planned.state, "no", validate) == ("settings", "crowdsec")

@@ -1,0 +1,358 @@
+"""The rendering, as a function of values."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from argos.edge import client_network, cookies
+from argos.edge.context import RenderContext
+from argos.edge.decode import decode_document
+from argos.edge.model import FixedResponse, Headers, Host, Match, Redirect, Rule, Upstream, Waf
+from argos.edge.placeholders import ALLOWED, operator_text
+from argos.edge.plan import State, plan
+from argos.edge.render import render
+from argos.edge.waf_policy import policy_name, policy_text
+from hypothesis import given
+from hypothesis import strategies as st
+
+EDGE = {"panel_host": "argos.home.example", "parent_domain": "home.example"}
+CONTEXT = RenderContext()
+
+
+def host(name: str = "a.home.example", **more: Any) -> dict[str, Any]:
+    return {"name": name, "upstreams": [{"url": "http://10.0.0.5:80"}], **more}
+
+
+def state_of(*hosts: dict[str, Any], **settings: Any) -> State:
+    edge = {**EDGE, **settings.pop("edge", {})}
+    return plan(State(), decode_document({"settings": {"edge": edge, **settings}, "hosts": list(hosts)})).state
+
+
+def rendered(*hosts: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    return render(state_of(*hosts, **settings), CONTEXT)
+
+
+def handlers(value: Any, name: str | None = None) -> Iterator[dict[str, Any]]:
+    """Every handler within a rendering, in order."""
+    if isinstance(value, dict):
+        if "handler" in value and (name is None or value["handler"] == name):
+            yield value
+        for inner in value.values():
+            yield from handlers(inner, name)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from handlers(inner, name)
+
+
+def servers(config: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = config["apps"]["http"]["servers"]
+    return found
+
+
+@pytest.mark.parametrize("fallback", [False, True])
+@pytest.mark.parametrize("state", [State(), state_of(), state_of(host(auth={"required": True}))])
+def test_the_admin_block_and_the_file_log_are_always_there(state: State, fallback: bool) -> None:
+    config = render(state, CONTEXT, fallback=fallback)
+    assert config["admin"] == {"listen": "unix//run/argos-caddy/admin.sock|0660", "config": {"persist": False}}
+    assert config["logging"]["logs"]["access"]["writer"]["output"] == "file"
+    assert '"net"' not in json.dumps(config["logging"])
+    assert config["apps"]["pki"]["certificate_authorities"]["local"]["install_trust"] is False
+
+
+@pytest.mark.threat("ING-3")
+def test_crowdsec_comes_right_after_the_strip_on_every_server() -> None:
+    for server in servers(rendered(host())).values():
+        first, *_ = server["routes"]
+        assert [handler["handler"] for handler in first["handle"]][:2] == ["headers", "crowdsec"]
+        assert "match" not in first
+        assert server["trusted_proxies_strict"] == 1
+    assert rendered(host())["apps"]["crowdsec"] == {
+        "api_url": "http://127.0.0.1:8080",
+        "api_key": "{file./run/argos-credentials/crowdsec-bouncer-key}",
+        "interval": "10s",
+        "state_file": "/var/lib/argos-caddy/crowdsec/decisions.json",
+    }
+    off = rendered(host(), crowdsec={"enabled": False})
+    assert "crowdsec" not in off["apps"]
+    assert not list(handlers(off, "crowdsec"))
+
+
+def test_guards_stand_in_their_order() -> None:
+    everything = host(
+        auth={"required": True},
+        waf={"mode": "block"},
+        rate_limit={"requests": 1, "window": 1},
+        rules=[{"priority": 1, "match": {"path": ["/x"]}, "action": {"type": "block"}}],
+    )
+    names = [handler["handler"] for handler in handlers(servers(rendered(everything))["edge"]["routes"])]
+    order = ["crowdsec", "rate_limit", "waf", "error", "invoke", "reverse_proxy"]
+    of_host = names[names.index("subroute", names.index("reverse_proxy")) :]  # after the panel's
+    positions = [names.index("crowdsec")] + [of_host.index(name) for name in order[1:]]
+    assert positions[1:] == sorted(positions[1:])
+    assert names.index("crowdsec") < names.index("rate_limit")
+
+
+def test_every_handlers_identity_is_the_hosts_own() -> None:
+    config = rendered(host("a.home.example", auth={"required": True}), host("b.home.example"))
+    proxies = {
+        proxy["upstreams"][0]["dial"]: proxy["headers"]["request"]
+        for proxy in handlers(servers(config)["edge"]["routes"], "reverse_proxy")
+    }
+    assert "X-Auth-User" not in str(proxies["unix//run/argos-panel/panel.sock"])
+    both = [
+        proxy["headers"]["request"]
+        for proxy in handlers(servers(config)["edge"]["routes"], "reverse_proxy")
+        if proxy["upstreams"][0]["dial"] == "10.0.0.5:80"
+    ]
+    assert sorted("X-Auth-User" in operations["set"] for operations in both) == [False, True]
+    assert sorted("X-Auth-*" in operations["delete"] for operations in both) == [False, True]
+
+
+def test_a_thousand_hosts_are_found_in_two_steps_and_wildcards_come_last() -> None:
+    names = [f"h{number}.home.example" for number in range(1000)]
+    config = rendered(host("*.home.example"), *(host(name) for name in names))
+    routes = [route for route in servers(config)["edge"]["routes"] if "match" in route][1:]
+    assert len(routes) == 33
+    assert routes[-1]["match"] == [{"host": ["*.home.example"]}]
+    found = [
+        inner["match"][0]["host"][0]
+        for group in routes[:-1]
+        for inner in group["handle"][0]["routes"]
+        if set(inner["match"][0]["host"]) <= set(group["match"][0]["host"])
+    ]
+    assert sorted(found) == sorted(names)
+
+
+def test_tls_off_is_served_on_port_80_and_the_rest_is_redirected() -> None:
+    config = rendered(
+        host(), host("plain.home.example", tls={"mode": "off"}), host("le.home.example", tls={"mode": "auto"})
+    )
+    plain = json.dumps(servers(config)["plain"]["routes"])
+    assert '"host": ["plain.home.example"]' in plain
+    assert '"host": ["a.home.example", "argos.home.example", "le.home.example"]' in plain
+    assert config["apps"]["tls"]["certificates"]["automate"] == [
+        "a.home.example",
+        "argos.home.example",
+        "le.home.example",
+    ]
+    assert config["apps"]["tls"]["automation"]["policies"] == [
+        {"subjects": ["a.home.example", "argos.home.example"], "issuers": [{"module": "internal"}]},
+        {"subjects": ["le.home.example"], "issuers": [{"module": "acme"}]},
+    ]
+
+
+@pytest.mark.threat("ING-6")
+def test_lan_has_no_hsts_and_no_panel() -> None:
+    config = render(state_of(host(auth={"required": True})), RenderContext(mode="lan"))
+    assert "Strict-Transport-Security" not in json.dumps(config)
+    assert "panel.sock" not in json.dumps(config)
+    assert RenderContext(mode="lan").panel_url("argos.home.example") == "http://argos.home.example:9080"
+    assert RenderContext(mode="lan").edge_cookie == "argos_session"
+    assert RenderContext().panel_url("argos.home.example") == "https://argos.home.example"
+
+
+@pytest.mark.threat("LOG-3")
+def test_forwarded_headers_are_copied_for_auth_proxies_only() -> None:
+    assert "Argos-Forwarded" not in json.dumps(rendered())
+    config = rendered(edge={"auth_proxies": ["10.0.0.0/8"]})
+    (route,) = [
+        route
+        for panel in servers(config)["edge"]["routes"]
+        if "match" in panel
+        for route in panel["handle"][0].get("routes", [])
+        if "Argos-Forwarded" in json.dumps(route)
+    ]
+    assert route["match"] == [{"path": ["/api/auth/forward"], "remote_ip": {"ranges": ["10.0.0.0/8"]}}]
+
+
+def test_the_fallback_differs_only_where_a_secret_is_named() -> None:
+    named = host("named.home.example", request_headers={"set": {"Authorization": {"secret": "token"}}})
+    state = state_of(host(), named)
+    full, fallback = json.dumps(render(state, CONTEXT)), json.dumps(render(state, CONTEXT, fallback=True))
+    assert "{file./run/argos-credentials/secret-token}" in full
+    assert "secret-token" not in fallback
+    assert '"status_code": 503' in fallback
+    without = state_of(host())
+    assert render(without, CONTEXT, fallback=True) == render(without, CONTEXT)
+
+
+# Placeholders --------------------------------------------------------------------------------------------------------
+
+
+def caddy_replaces(text: str) -> str:
+    """Caddy 2.11's replacer (replacer.go), with each placeholder made visible."""
+    if "{" not in text and "}" not in text:
+        return text
+    out, cursor, position = "", 0, 0
+    while position < len(text):
+        if position > 0 and text[position - 1] == "\\" and text[position] in "{}":
+            out += text[cursor : position - 1]
+            cursor = position
+            position += 1
+            continue
+        if text[position] != "{":
+            position += 1
+            continue
+        end = text.find("}", position)
+        if end < 0:
+            position += 1
+            continue
+        while 0 < end < len(text) - 1 and text[end - 1] == "\\":
+            following = text.find("}", end + 1)
+            if following < 0:
+                break
+            end = following
+        out += text[cursor:position] + "<" + text[position + 1 : end] + ">"
+        position = end + 1
+        cursor = position
+    return out + text[cursor:]
+
+
+BRACED = st.text(alphabet="{}\\a.", max_size=30) | st.text(max_size=30)
+
+
+@given(BRACED)
+def test_an_operators_text_comes_out_as_it_went_in(text: str) -> None:
+    assert caddy_replaces(operator_text(text)) == text
+
+
+@given(st.lists(BRACED | st.sampled_from(ALLOWED), max_size=6).map("".join))
+def test_no_placeholder_but_the_allowed_ones_survives(text: str) -> None:
+    marked = caddy_replaces(operator_text(text).replace("<", "").replace(">", ""))
+    assert {f"{{{name}}}" for name in re.findall(r"<([^>]*)>", marked)} <= set(ALLOWED)
+
+
+OPERATOR = st.text(max_size=20) | st.sampled_from(["{file./etc/shadow}", "{env.HOME}", "\\{env.HOME}", "{{env.HOME}}"])
+
+
+@given(
+    st.builds(
+        Host,
+        name=st.just("a.home.example"),
+        upstreams=st.just((Upstream("http://10.0.0.5:80"),)),
+        request_headers=st.builds(Headers, set=st.dictionaries(st.just("X-A"), OPERATOR)),
+        response_headers=st.builds(Headers, set=st.dictionaries(st.just("X-A"), OPERATOR)),
+        rules=st.lists(
+            st.builds(
+                Rule,
+                priority=st.integers(0, 9),
+                match=st.builds(
+                    Match,
+                    path=st.tuples(OPERATOR),
+                    header=st.dictionaries(st.just("X-A"), st.tuples(OPERATOR)),
+                    query=st.dictionaries(OPERATOR, st.tuples(OPERATOR), max_size=1),
+                ),
+                action=st.builds(FixedResponse, body=OPERATOR, content_type=OPERATOR)
+                | st.builds(Redirect, location=OPERATOR),
+            ),
+            max_size=2,
+        ).map(tuple),
+    )
+)
+def test_whatever_is_declared_renders_and_reads_no_file_and_no_environment(declared: Host) -> None:
+    document = decode_document({"settings": {"edge": EDGE, "crowdsec": {"enabled": False}}})
+    document = type(document)(document.owner, document.prune, document.settings, (declared,))
+    config = render(plan(State(), document).state, CONTEXT)
+    msgspec.json.encode(config)
+    for text in strings(config):
+        for found in re.findall(r"<([^>]*)>", caddy_replaces(text.replace("<", "").replace(">", ""))):
+            assert not found.startswith(("file.", "env.")), text
+
+
+def strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from strings(inner)
+
+
+# The client's network ------------------------------------------------------------------------------------------------
+
+
+def network_key(address: str) -> str:
+    """What Caddy's map handler makes of an address."""
+    for pattern, output in client_network.MAPPINGS:
+        if found := re.search(pattern, address):
+            return re.sub(r"\$\{(\d)\}", lambda group: found[int(group[1])], output)
+    return address
+
+
+@pytest.mark.threat("ING-5")
+@given(st.one_of(st.integers(0, 2**128 - 1), st.lists(st.sampled_from([0, 0, 0, 1, 0xFFFF]), min_size=8, max_size=8)))
+def test_addresses_of_one_64_have_one_key_and_of_two_have_two(value: int | list[int]) -> None:
+    if isinstance(value, list):
+        value = sum(group << (16 * (7 - index)) for index, group in enumerate(value))
+    address = ipaddress.IPv6Address(value)
+    if address.ipv4_mapped:
+        return
+    key = network_key(str(address))
+    network = ipaddress.ip_network((value >> 64 << 64, 64))
+    assert key.endswith("::/64")
+    assert ipaddress.ip_network(key.replace("0:0:0:0::/64", "::/64")) == network
+    assert network_key(f"{address}%eth0") == key
+
+
+@given(st.ip_addresses(v=4))
+def test_an_ipv4_address_is_its_own_key(address: ipaddress.IPv4Address) -> None:
+    assert network_key(str(address)) == network_key(f"::ffff:{address}") == str(address)
+
+
+# Cookies -------------------------------------------------------------------------------------------------------------
+
+OURS = ("__Host-argos_panel", "__Secure-argos_session", "argos_panel", "argos_session", "ARGOS_Session")
+THEIRS = ("theme", "my_argos_x", "__Host-app", "xargos_session")
+PAIRS = st.tuples(st.sampled_from(OURS + THEIRS), st.text(alphabet='ab=" ,', max_size=5))
+
+
+@pytest.mark.threat("AUT-3")
+@given(st.lists(PAIRS, min_size=1, max_size=6), st.sampled_from(["; ", ";", " ;  "]))
+def test_stripping_leaves_exactly_the_cookies_of_others(pairs: list[tuple[str, str]], separator: str) -> None:
+    header = separator.join(f"{name}={value}" for name, value in pairs)
+    left = re.sub(cookies.LEADING, "", re.sub(cookies.SENT, "", header))
+    kept = [pair.strip() for pair in left.split(";") if pair.strip()]
+    assert kept == [f"{name}={value}".strip() for name, value in pairs if name in THEIRS]
+
+
+@pytest.mark.threat("AUT-3")
+@given(st.sampled_from(OURS), st.text(alphabet=" \t=", max_size=4), st.sampled_from(["", "=x", "=x; Path=/", " = x"]))
+def test_a_planted_cookie_is_emptied_and_others_are_not(name: str, before: str, after: str) -> None:
+    assert re.sub(cookies.PLANTED, "", f"{before}{name}{after}") == ""
+    theirs = f"{before}x{name}{after}"
+    assert re.sub(cookies.PLANTED, "", theirs) == theirs
+
+
+# WAF policy ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_policy_is_the_one_the_caddy_build_is_tested_with(request: pytest.FixtureRequest) -> None:
+    annotated = request.config.rootpath / "roles/caddy/files/argos-caddy/waf/testdata/default-policy.conf"
+    lines = [line for line in annotated.read_text().splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    assert policy_text(Waf("block", 1)).splitlines() == lines
+    detect = policy_text(Waf("detect", 3))
+    assert "SecRuleEngine DetectionOnly\n" in detect
+    assert "blocking_paranoia_level=3,setvar:tx.detection_paranoia_level=3" in detect
+
+
+def test_own_rules_stand_before_the_rule_set_and_make_a_policy_of_their_own() -> None:
+    rule = 'SecRule ARGS "@rx a" "id:100001,phase:2,deny"'
+    own = Waf("block", 1, (rule,))
+    lines = policy_text(own).splitlines()
+    assert lines[-2:] == [rule, "Include @owasp_crs/*.conf"]
+    assert policy_name(Waf("block", 1)) == "block-1"
+    assert policy_name(own).startswith("block-1-")
+    texts = {
+        handler["policy"]
+        for handler in handlers(rendered(*(host(f"h{n}.home.example", waf={"mode": "block"}) for n in range(5))), "waf")
+    }
+    assert len(texts) == 1
