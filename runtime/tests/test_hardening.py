@@ -12,9 +12,10 @@ KEY = "cGxhbnRlZC1rZXktcGxhbnRlZC1rZXktcGxhbnRlZCE="
 
 PROGRAM = """
 import ctypes, os, pathlib, resource, subprocess
-from argos.hardening import forbid_dumps, forget_master_key
+from argos.hardening import forbid_dumps
+from argos.serving.process import clean_environment
 forbid_dumps()
-forget_master_key()
+clean_environment()
 child = subprocess.run(["cat", "/proc/self/environ"], capture_output=True, check=True)
 print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))  # PR_GET_DUMPABLE
 print(resource.getrlimit(resource.RLIMIT_CORE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -65,7 +66,7 @@ class Application:
         storage = Storage(settings.database, clock)
         storage.migrate()
         vault = Vault(storage, master_key)
-        scrubber = Scrubber()
+        scrubber = Scrubber([base64.b64encode(master_key).decode()])
         audit = Audit(storage, vault, scrubber)
         epoch = EpochWriter(settings.epoch_file)
         sessions = Sessions(storage, audit, epoch)

@@ -20,8 +20,3 @@ def forbid_dumps() -> None:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def forget_master_key() -> None:
-    """Take the key out of this process's environment, so that no child inherits it."""
-    os.environ.pop("ARGOS_MASTER_KEY", None)
