@@ -237,7 +237,7 @@ class RunningGate:
         client.send(b"GET /healthz HTTP/1.1\r\nHost: gate\r\n\r\n")
         response = client.receive()
         assert response is not None
-        return json.loads(response.body)
+        return {"http_status": response.status} | json.loads(response.body)
 
     def stop(self) -> None:
         for client in self._clients:

@@ -205,6 +205,7 @@ def test_health_tells_counts_and_no_secret(gate, database) -> None:
     gate.ask(token)
     gate.ask()
     health = gate.health()
+    assert health["http_status"] == 200
     assert (health["status"], health["database"], health["epoch_fresh"]) == ("ok", "ok", True)
     assert (health["passed"], health["denied"]) == (1, 1)
     assert token not in str(health)

@@ -20,7 +20,9 @@ pytestmark = pytest.mark.threat("FWD-3")
 def test_a_gate_without_a_database_denies_until_there_is_one(lonely_gate, request, eventually) -> None:
     gate = lonely_gate
     assert gate.ask("a" * 43).status == 403
-    assert gate.health()["status"] == "degraded"
+    health = gate.health()
+    assert (health["http_status"], health["status"]) == (503, "degraded")
+    assert "argos.db" in health["database"]
     database = request.getfixturevalue("database")
     token = database.session(database.user())
     eventually(lambda: gate.ask(token).status == 200)

@@ -214,9 +214,12 @@ class GateProtocol(asyncio.Protocol):
         return bool(self._parser.should_keep_alive() or self._parser.should_upgrade())
 
     def _health(self) -> bytes:
-        body = json.dumps(self.connections.health()).encode()
+        # 200: it can decide, if without a cache; 503: it denies everyone, and the body says why.
+        health = self.connections.health()
+        body = json.dumps(health).encode()
+        line = "200 OK" if health["database"] == "ok" else "503 Service Unavailable"
         return (
-            "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Type: application/json\r\n"
+            f"HTTP/1.1 {line}\r\nCache-Control: no-store\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         ).encode("ascii") + body
 
