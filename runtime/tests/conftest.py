@@ -16,8 +16,13 @@ from argos.scrub import Scrubber
 from argos.sessions import Sessions
 from argos.storage.engine import Storage
 from argos.vault import Vault
+from hypothesis import settings
 
 MASTER_KEY = bytes(range(32))
+
+# A busy machine makes an example slow, not wrong.
+settings.register_profile("argos", deadline=None)
+settings.load_profile("argos")
 
 
 @pytest.fixture
