@@ -20,7 +20,7 @@ PASSWORD = "correct horse battery"
 @pytest.fixture
 def application(tmp_path: Path) -> Iterator[Application]:
     """An application behind Caddy, with an edge declared, an admin, a member and one who must change a password."""
-    for name in ("data", "edge", "run"):
+    for name in ("data", "edge", "run", "credentials"):
         (tmp_path / name).mkdir()
     settings = Settings(
         master_key=bytes(range(32)),
@@ -32,7 +32,7 @@ def application(tmp_path: Path) -> Iterator[Application]:
         gate_socket=tmp_path / "run" / "gate.sock",
         seen_socket=tmp_path / "run" / "seen.sock",
         epoch_file=tmp_path / "run" / "epoch",
-        credentials_dir=tmp_path / "run",
+        credentials_dir=tmp_path / "credentials",
         access_log=tmp_path / "run" / "access.log",
     )
     made = Application.from_settings(settings, clock=FixedClock(), password_cost=4)

@@ -43,7 +43,7 @@ class Runtime:
     def __init__(self, root: Path, mode: str) -> None:
         self.mode = mode
         self.root = root
-        for name in ("data", "edge", "run"):
+        for name in ("data", "edge", "run", "credentials"):
             (root / name).mkdir()
         self.database = root / "data" / "argos.db"
         self.panel_socket = root / "run" / "panel.sock"
@@ -73,7 +73,7 @@ class Runtime:
             "ARGOS_GATE_SOCKET": str(run / "gate.sock"),
             "ARGOS_SEEN_SOCKET": str(self.seen),
             "ARGOS_EPOCH_FILE": str(self.epoch),
-            "ARGOS_CREDENTIALS_DIR": str(run),
+            "ARGOS_CREDENTIALS_DIR": str(self.root / "credentials"),
             "ARGOS_ACCESS_LOG": str(run / "access.log"),
         }
 

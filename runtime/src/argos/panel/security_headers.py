@@ -17,7 +17,6 @@ ALWAYS = (
     ("Content-Security-Policy", _POLICY),
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "same-origin"),
-    ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
 ON_ERRORS = (*ALWAYS, ("Cache-Control", "no-store"))
