@@ -1,0 +1,171 @@
+"""Run named stages of a suite, a few at once, each with a log and a budget; say how each went.
+
+A stage that takes more than twice its budget is ended. Counts of tests come from pytest's own closing lines; a stage
+without such a line counts as one test.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent
+LOGS = TOP / "build" / "logs"
+GO_MODULE = TOP / "roles/caddy/files/argos-caddy"
+COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
+CLOSING = re.compile(r"^=*\s*(?:\x1b\[[0-9;]*m)*(\d+ (?:passed|failed|skipped|error).* in [0-9.]+s.*?)\s*=*$")
+
+
+@dataclass
+class Stage:
+    """One step: what to run, for how many seconds at most, and how it went."""
+
+    name: str
+    command: list[str]
+    budget: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+    status: int | None = None
+    seconds: float = 0.0
+
+    @property
+    def log(self) -> Path:
+        """Return where the output goes."""
+        return LOGS / f"{self.name}.log"
+
+    def run(self) -> None:
+        """Run it to its end, in a process group of its own, so that an ended stage leaves nothing behind."""
+        began = time.monotonic()
+        say(f"{self.name} …")
+        environment = {**os.environ, **tools(), **self.environment}
+        with self.log.open("w", encoding="utf-8") as log:
+            process = subprocess.Popen(
+                self.command, cwd=TOP, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )  # fmt: skip
+            try:
+                self.status = process.wait(timeout=2 * self.budget)
+            except subprocess.TimeoutExpired:
+                self.status = 124
+                log.write(f"\nended: it took more than {2 * self.budget} s, twice its budget\n")
+            finally:
+                end(process)
+        self.seconds = time.monotonic() - began
+        say(f"{self.name}: {self.verdict} in {self.seconds:.0f} s")
+        if self.status:
+            tail = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-60:]
+            print("\n".join(f"    {line}" for line in tail), flush=True)
+
+    @property
+    def verdict(self) -> str:
+        """Return the outcome in a word."""
+        if self.status is None:
+            return "not run"
+        return "failed" if self.status else "ok"
+
+    def counts(self) -> dict[str, int]:
+        """Return how many tests passed, failed and were skipped."""
+        found = {"passed": 0, "failed": 0, "skipped": 0}
+        for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines() if self.log.exists() else []:
+            if closing := CLOSING.match(line):
+                for number, word in COUNT.findall(closing[1]):
+                    found["failed" if word.startswith("error") else word] += int(number)
+        if (self.status and not found["failed"]) or self.status is None:
+            found["failed"] += 1
+        elif not any(found.values()):
+            found["passed"] = 1
+        return found
+
+
+def say(text: str) -> None:
+    """Print a line of progress with the time."""
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
+
+
+def tools() -> dict[str, str]:
+    """Return the environment that every stage works in."""
+    path = f"{TOP / '.venv/bin'}:{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin:/sbin:/bin"
+    return {
+        "PATH": path,
+        "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(TOP / ".build"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End what is left of a stage's process group."""
+    for ending in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, ending)
+        except ProcessLookupError:
+            break
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            continue
+        time.sleep(0.2)
+
+
+def go() -> str:
+    """Return the Go that role caddy builds with, installing it when there is none."""
+    find = (
+        "import sys; sys.path.insert(0, 'roles/caddy/files'); import build; from pathlib import Path;"
+        "cache = Path.home() / '.cache/argos/caddy'; cache.mkdir(parents=True, exist_ok=True);"
+        "found = build.go_on_path(); print(found[0] if found else build.install_go(cache))"
+    )
+    told = subprocess.check_output([str(TOP / ".venv/bin/python"), "-c", find], cwd=TOP, text=True)
+    return told.strip().splitlines()[-1]
+
+
+def budget(name: str) -> int:
+    """Return a budget in seconds, as the Makefile gives it."""
+    return int(os.environ.get(f"BUDGET_{name}", "600"))
+
+
+def together(lanes: list[list[Stage]]) -> bool:
+    """Run lanes side by side, the stages of a lane one after another until one fails; say whether all went well."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+
+    def follow(lane: list[Stage]) -> None:
+        for stage in lane:
+            stage.run()
+            if stage.status:
+                return
+
+    threads = [threading.Thread(target=follow, args=(lane,)) for lane in lanes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return all(stage.status == 0 for lane in lanes for stage in lane)
+
+
+def conclude(stages: list[Stage]) -> int:
+    """Print the table of times and the sum of the tests; return the exit status."""
+    total = {"passed": 0, "failed": 0, "skipped": 0}
+    print(f"\n{'stage':<14} {'result':<8} {'seconds':>8} {'budget':>7}")
+    for stage in stages:
+        over = "  over its budget" if stage.seconds > stage.budget else ""
+        print(f"{stage.name:<14} {stage.verdict:<8} {stage.seconds:>8.0f} {stage.budget:>7}{over}")
+        for outcome, number in stage.counts().items():
+            total[outcome] += number
+    print(f"\nLogs: {LOGS.relative_to(TOP)}/")
+    skipped = f", {total['skipped']} skipped" if total["skipped"] else ""
+    print(f"{total['passed']} passed, {total['failed']} failed{skipped}", flush=True)
+    return 1 if total["failed"] or any(stage.status != 0 for stage in stages) else 0
+
+
+def prepared(goal: str, *arguments: str) -> None:
+    """Name what is missing, then make this machine ready; exit when either fails."""
+    for command in ([str(TOP / "bin/preflight"), goal, *arguments], [str(TOP / "bin/prepare"), "test"]):
+        status = subprocess.call(command, cwd=TOP)
+        if status:
+            sys.exit(status)
