@@ -19,7 +19,10 @@ UNITS = ("argos-caddy", "argos", "argos-gate.socket", "argos-gate", "crowdsec")
 
 @pytest.fixture(scope="session")
 def guest() -> Guest:
-    found = Guest.of_checkout()
+    try:
+        found = Guest.of_checkout()
+    except RuntimeError as error:
+        pytest.exit(str(error), returncode=2)
     found.wait_for_units(*UNITS, within=30)
     return found
 

@@ -151,6 +151,7 @@ def test_a_second_apply_of_200_hosts_writes_and_reloads_nothing(
         declaration.host(f"e2e-many-{number}", auth={"required": number % 2 == 0}, waf={"mode": "block"})
         for number in range(200)
     ]
+    declaration.apply(standard_hosts(declaration))
     hosts = [*standard_hosts(declaration), *many]
     try:
         first = declaration.apply(hosts)

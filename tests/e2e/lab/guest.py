@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shlex
@@ -29,18 +30,16 @@ class Guest:
 
     @classmethod
     def of_checkout(cls) -> Guest:
-        """Find the guest that ARGOS_GUEST names, else the only one of this checkout."""
-        name = os.environ.get("ARGOS_GUEST")
-        known = sorted((CHECKOUT / ".argos").glob("*/guest.json"))
-        if name:
-            known = [path for path in known if path.parent.name == name]
-        if len(known) != 1:
-            found = ", ".join(path.parent.name for path in known) or "none"
+        """Find the guest that ARGOS_GUEST names, else the checkout's own, which ``make up`` made."""
+        own = "argos-" + hashlib.sha256(str(CHECKOUT / ".argos").encode()).hexdigest()[:6]
+        state = CHECKOUT / ".argos" / (os.environ.get("ARGOS_GUEST") or own)
+        described = state / "guest.json"
+        if not (state / "ca.crt").exists():
             raise RuntimeError(
-                f"The e2e suite needs one guest in {CHECKOUT}/.argos ({found}): 'make up', or ARGOS_GUEST."
+                f"There is no edge to test, as {state} is not whole: run 'make up' first, or set ARGOS_GUEST."
             )
-        facts = json.loads(known[0].read_text())
-        return cls(facts["name"], facts["address"], _link_to(facts["address"]), known[0].parent)
+        facts = json.loads(described.read_text())
+        return cls(facts["name"], facts["address"], _link_to(facts["address"]), state)
 
     @property
     def ca(self) -> Path:

@@ -32,7 +32,10 @@ class PublicNetwork:
     def __init__(self, guest: Guest) -> None:
         self._guest = guest
         self.name = f"argos-e2e-{guest.name}"
-        self._cable = "e2e" + hashlib.sha256(guest.name.encode()).hexdigest()[:8]  # an interface's name has 15 bytes
+        digest = hashlib.sha256(guest.name.encode()).hexdigest()
+        self._cable = f"e2e{digest[:8]}"  # an interface's name has 15 bytes
+        # Always the same, or the guest sends to the last run's for the 11 s that its neighbour table takes to forget.
+        self._mac = f"02:{digest[0:2]}:{digest[2:4]}:{digest[4:6]}:{digest[6:8]}:01"
         self._addresses = self._fresh_addresses()
 
     def lay(self) -> None:
@@ -40,6 +43,7 @@ class PublicNetwork:
         self.clear()
         ip("netns", "add", self.name)
         ip("link", "add", self._cable, "type", "veth", "peer", "name", "eth0", "netns", self.name)
+        ip("-n", self.name, "link", "set", "eth0", "address", self._mac)
         ip("link", "set", self._cable, "master", self._guest.bridge, "up")
         for link in ("lo", "eth0"):
             ip("-n", self.name, "link", "set", link, "up")
