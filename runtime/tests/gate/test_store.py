@@ -138,23 +138,81 @@ READER = """
     print(Store(Path(sys.argv[1])).settings().cookie_name)
 """
 
+LASTING_READER = """
+    import sys
+    from pathlib import Path
+    from argos.gate.store import Store
+    store = Store(Path(sys.argv[1]))
+    for _ in sys.stdin:
+        print(store.settings().idle_seconds, flush=True)
+"""
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
-def test_prepare_lets_a_reader_without_write_permission_open_the_database(database, tmp_path) -> None:
-    database.close()  # the last connection is gone, and with it -wal and -shm
+
+def open_to_nobody(database, tmp_path: Path) -> Path:
+    """Copy the database to where another user may read it, with neither -wal nor -shm."""
+    database.close()  # the last connection is gone, and with it both
     data = tmp_path / "data"
     data.mkdir(mode=0o755)
     shutil.copy(database.path, data / "argos.db")
     for parent in [data, *list(data.parents)]:
         if parent.owner() == "root" and parent != Path("/"):
             parent.chmod(parent.stat().st_mode | 0o055)
+    return data
+
+
+def prepare(environ: dict[str, str]) -> None:
+    code = "from argos.gate.prepare import run; raise SystemExit(run())"
+    prepared = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
+    assert prepared.returncode == 0, prepared.stderr
+
+
+@pytest.mark.threat("LOG-5")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
+def test_a_gate_that_began_alone_sees_every_commit_of_writers_that_come_and_go(database, tmp_path) -> None:
+    data = open_to_nobody(database, tmp_path)
+    environ = {"ARGOS_DATA_DIR": str(data), "PATH": os.environ["PATH"]}
+    prepare(environ)
+    reader = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(LASTING_READER), str(data / "argos.db")],
+        env=environ,
+        user=65534,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def seen() -> int:
+        reader.stdin.write("now\n")
+        reader.stdin.flush()
+        return int(reader.stdout.readline())
+
+    assert seen() == 3600
+    for value in range(1, 60):
+        writer = sqlite3.connect(data / "argos.db", isolation_level=None)
+        writer.execute("UPDATE gate_settings SET idle_seconds = ?", (value,))
+        assert seen() == value
+        if value % 3 == 0:
+            writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            assert seen() == value
+        writer.close()
+        assert seen() == value
+    code = "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None)"
+    code += "; c.execute('UPDATE gate_settings SET idle_seconds = 99'); os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", code, str(data / "argos.db")], check=False)
+    assert seen() == 99
+    reader.stdin.close()
+    assert reader.wait(10) == 0
+    reader.stdout.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
+def test_prepare_lets_a_reader_without_write_permission_open_the_database(database, tmp_path) -> None:
+    data = open_to_nobody(database, tmp_path)
     environ = {"ARGOS_DATA_DIR": str(data), "PATH": os.environ["PATH"]}
     read = [sys.executable, "-c", textwrap.dedent(READER), str(data / "argos.db")]
     alone = as_nobody(read, environ)
     assert alone.returncode != 0, "the test proves nothing if the reader can open it unprepared"
-    code = "from argos.gate.prepare import run; raise SystemExit(run())"
-    prepared = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
-    assert prepared.returncode == 0, prepared.stderr
+    prepare(environ)
     assert (data / "argos.db-wal").exists()
     assert (data / "argos.db-shm").exists()
     after = as_nobody(read, environ)

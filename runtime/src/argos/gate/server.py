@@ -61,7 +61,8 @@ class GatePaths(NamedTuple):
 
 def run(environ: Mapping[str, str] = os.environ) -> int:
     """Serve until SIGTERM or SIGINT; the entry of ``argos gate``. Returns the exit status."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    level = logging.getLevelNamesMapping().get(environ.get("ARGOS_LOG_LEVEL", "INFO").upper(), logging.INFO)
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(name)s: %(message)s")
     paths = GatePaths.from_environment(environ)
     try:
         listener = _passed_socket(environ) or _bound_socket(paths.gate_socket)
