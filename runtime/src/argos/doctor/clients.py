@@ -11,6 +11,11 @@ from argos.doctor.finding import Finding
 
 _TAIL = 256 * 1024
 _ENOUGH = 20
+# What CrowdSec's whitelist exempts. Not ipaddress's is_private: that counts the documentation ranges too.
+_EXEMPT = tuple(
+    ipaddress.ip_network(network)
+    for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7", "::1/128", "fe80::/10")
+)
 
 
 def check_clients(access_log: Path) -> Finding:
@@ -64,6 +69,7 @@ def _addresses(tail: bytes) -> list[str]:
 
 def _is_private(address: str) -> bool:
     try:
-        return ipaddress.ip_address(address).is_private
+        parsed = ipaddress.ip_address(address)
     except ValueError:
         return False
+    return any(parsed in network for network in _EXEMPT)
