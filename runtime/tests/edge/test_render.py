@@ -140,9 +140,13 @@ def test_tls_off_is_served_on_port_80_and_the_rest_is_redirected() -> None:
         "a.home.example",
         "argos.home.example",
         "le.home.example",
+        "unconfigured.invalid",
     ]
     assert config["apps"]["tls"]["automation"]["policies"] == [
-        {"subjects": ["a.home.example", "argos.home.example"], "issuers": [{"module": "internal"}]},
+        {
+            "subjects": ["unconfigured.invalid", "a.home.example", "argos.home.example"],
+            "issuers": [{"module": "internal"}],
+        },
         {"subjects": ["le.home.example"], "issuers": [{"module": "acme"}]},
     ]
 

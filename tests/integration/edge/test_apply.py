@@ -74,6 +74,8 @@ def test_a_second_apply_of_200_hosts_writes_nothing_and_reloads_nothing(edge: Ed
     second = edge.apply(declared)
     assert (second.changed, second.changes, second.etag, second.revision) == (False, (), first.etag, first.revision)
     assert before == [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in watched]
+    assert edge.engine.reconcile() is False
+    assert before == [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in watched]
     assert (edge.settings.epoch_file.read_bytes(), loads(edge)) == (epoch, reloads)
 
 

@@ -23,9 +23,12 @@ def hosts(echo: EchoUpstream, **more: Any) -> list[dict[str, Any]]:
 
 def test_an_unknown_host_is_misdirected_and_never_an_empty_200(edge: Edge, echo: EchoUpstream) -> None:
     edge.apply(hosts(echo))
-    for plain in (True, False):
-        answer = edge.ask("unknown.home.example", sni=OPEN, plain=plain)
-        assert answer.status == 421
+    for sni in (OPEN, "unknown.home.example", None):
+        for plain in (True, False):
+            assert edge.ask("unknown.home.example", sni=sni, plain=plain).status == 421
+    with edge.connect("unknown.home.example") as stream:
+        certificate = stream.getpeercert(binary_form=True)
+    assert b"home.example" not in certificate, "a scanner learns no name of ours"
     assert edge.ask(GUARDED, sni=OPEN).status == 421, "the certificate asked for is of another host"
 
 

@@ -142,21 +142,23 @@ class ApplyEngine:
                 state = revisions.read_state(connection)
                 active = revisions.active_id(connection)
                 known_digest = revisions.secrets_digest(connection)
-            with self._storage.write() as connection:
-                revisions.fail_pending(connection)
+                crashed = revisions.any_pending(connection)
+            if crashed:
+                with self._storage.write() as connection:
+                    revisions.fail_pending(connection)
             if active is None:
                 write_credentials(self._secrets, (), self._settings.credentials_dir)
                 return False
             names = _secret_names(state)
             write_credentials(self._secrets, names, self._settings.credentials_dir)
             digest = self._secrets.digest(names)
-            config = self._render_both(state)[0]
+            config, fallback = self._render_both(state)
             reload = digest != known_digest or self._running() != msgspec.json.decode(config)
             if reload:
                 self._load_or_say(config)
                 with self._storage.write() as connection:
                     revisions.keep_secrets_digest(connection, digest)
-            self._active.keep(*self._render_both(state))
+            self._active.keep(config, fallback)
             return reload
 
     def _planned(self, state: State, document: Document) -> Plan:
@@ -262,9 +264,10 @@ class ApplyEngine:
             raise Unavailable(problem.message) from None
 
     def _render_both(self, state: State) -> tuple[str, str]:
-        config = render(state, self._context)
-        fallback = render(state, self._context, fallback=True)
-        return msgspec.json.encode(config).decode(), msgspec.json.encode(fallback).decode()
+        config = msgspec.json.encode(render(state, self._context)).decode()
+        if not _secret_names(state):
+            return config, config  # PERF: the fallback differs only for hosts that name a secret
+        return config, msgspec.json.encode(render(state, self._context, fallback=True)).decode()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

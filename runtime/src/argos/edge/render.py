@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from argos.edge import access_log, client_network, error_pages, proxying
-from argos.edge.certificates import tls_app
+from argos.edge.certificates import connection_policies, tls_app
 from argos.edge.context import RenderContext
 from argos.edge.host_routes import dispatch, host_route
 from argos.edge.model import CrowdsecSettings, EdgeSettings, Host, Tls
@@ -47,7 +47,7 @@ def render(state: State, context: RenderContext, *, fallback: bool = False) -> d
         "storage": {"module": "file_system", "root": context.storage_dir},
         "apps": {
             **_crowdsec_app(state.crowdsec, context),
-            **({"tls": tls} if (tls := tls_app(certificates)) else {}),
+            "tls": tls_app(certificates),
             # The CA's root is for the operator's devices; the guest's own trust store is left alone.
             "pki": {"certificate_authorities": {"local": {"install_trust": False}}},
             "http": {
@@ -80,7 +80,7 @@ class _Server:
             # Early data may be replayed, and its peer's address is not yet proven.
             "allow_0rtt": False,
             "strict_sni_host": True,
-            "tls_connection_policies": [{}],
+            "tls_connection_policies": connection_policies(),
             "routes": [*routes, _misdirected()],
         }
 

@@ -56,6 +56,11 @@ def fail(connection: Connection, revision: int, reason: str) -> None:
     connection.execute(update(revisions).where(revisions.c.id == revision).values(state="failed", reason=reason))
 
 
+def any_pending(connection: Connection) -> bool:
+    """Whether a crash left a revision half-way; ask only while holding the lock of an apply."""
+    return connection.scalar(select(revisions.c.id).where(revisions.c.state == "pending").limit(1)) is not None
+
+
 def fail_pending(connection: Connection) -> int:
     """Mark what a crash left half-way; return how many there were."""
     done = connection.execute(

@@ -10,6 +10,7 @@ a test holds the two equal.
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 from argos.edge.model import Waf
 
@@ -42,6 +43,7 @@ SecAction "id:900250,phase:1,pass,nolog,t:none,setvar:'tx.restricted_headers_bas
 """
 
 
+@lru_cache(maxsize=256)
 def policy_text(waf: Waf) -> str:
     """SecLang for ``waf``, whose mode is ``detect`` or ``block``."""
     custom = "".join(f"{rule.strip()}\n" for rule in waf.custom_rules)
