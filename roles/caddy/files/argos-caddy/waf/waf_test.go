@@ -28,6 +28,24 @@ func policy(t testing.TB, engine string) string {
 	return strings.Replace(string(text), "SecRuleEngine On", "SecRuleEngine "+engine, 1)
 }
 
+// kept engines spare every test the compilation of the whole CRS, which takes seconds under the race detector.
+var kept = map[policyKey]bool{}
+
+func TestMain(m *testing.M) {
+	text, err := os.ReadFile("testdata/default-policy.conf")
+	if err != nil {
+		panic(err)
+	}
+	for _, mode := range []string{"On", "DetectionOnly"} {
+		key, _, err := loadEngine(strings.Replace(string(text), "SecRuleEngine On", "SecRuleEngine "+mode, 1))
+		if err != nil {
+			panic(err)
+		}
+		kept[key] = true
+	}
+	os.Exit(m.Run())
+}
+
 // edge is a real HTTP server with the handler in front of an upstream that answers with the body it received.
 type edge struct {
 	*httptest.Server
