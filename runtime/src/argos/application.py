@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from argos.edge.apply import ApplyEngine
 
 
+# Fewer than the panel has threads: a flood of sign-ins is told to wait, and everybody else is served.
+SIGN_INS_WAITING = 10
+
+
 @dataclass(frozen=True)
 class Application:
     """Every service of the runtime, over one database."""
@@ -70,7 +74,7 @@ class Application:
         audit = Audit(storage, vault, scrubber)
         epoch = EpochWriter(settings.epoch_file)
         sessions = Sessions(storage, audit, epoch)
-        passwords = Passwords(vault, cost=password_cost)
+        passwords = Passwords(vault, cost=password_cost, queue=SIGN_INS_WAITING)
         return cls(
             settings=settings,
             clock=clock,

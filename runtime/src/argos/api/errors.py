@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -81,7 +82,10 @@ def write_unexpected(resp: falcon.Response) -> None:
 
 def log_unexpected(req: falcon.Request, error: Exception) -> None:
     """Log a fault of ours: where it was, never the values it was about."""
-    logger.error("%s %s: %s", req.method, req.uri_template or "(no route)", type(error).__name__, exc_info=error)
+    # Frames only: the text of an exception may quote a row or a form.
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    route = req.uri_template or "(no route)"
+    logger.error("%s %s: %s\n%s", req.method, route, type(error).__name__, frames)
 
 
 def _write(resp: falcon.Response, answer: Answer) -> None:

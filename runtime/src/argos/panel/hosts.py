@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import dataclass
 
 import falcon
 
 from argos.api.access import Needs, Person, visit_of
 from argos.application import Application
+from argos.doctor.finding import Finding
 from argos.edge.model import EdgeSettings, Host
 from argos.edge.plan import State
 from argos.panel import pages
 
+_EXAMINE_EVERY = 10.0  # seconds
 _CHECK_WORDS = {
     "ok": ("good", "in order"),
     "warning": ("warn", "look"),
@@ -90,6 +94,9 @@ class Overview:
 
     def __init__(self, application: Application) -> None:
         self._application = application
+        self._lock = threading.Lock()
+        self._examine_at = 0.0
+        self._findings: list[Finding] = []
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Show them."""
@@ -108,8 +115,16 @@ class Overview:
             return None
         return [
             CheckView(finding.name, *_CHECK_WORDS[finding.state], message=finding.message, advice=finding.advice)
-            for finding in self._application.health()
+            for finding in self._examined()
         ]
+
+    def _examined(self) -> list[Finding]:
+        # One examination serves all for a while: it asks other processes, and may wait for them.
+        with self._lock:
+            if time.monotonic() >= self._examine_at:
+                self._findings = self._application.health()
+                self._examine_at = time.monotonic() + _EXAMINE_EVERY
+            return self._findings
 
 
 class Hosts:

@@ -15,7 +15,7 @@ from argos.storage.engine import Storage
 
 logger = logging.getLogger(__name__)
 
-_PANEL_THREADS = 8
+_PANEL_THREADS = 16  # more than may wait for a password hash (application.SIGN_INS_WAITING)
 _ADMIN_THREADS = 3
 
 
