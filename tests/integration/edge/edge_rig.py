@@ -95,7 +95,7 @@ class EchoHandler(BaseHTTPRequestHandler):
         if self.headers.get("Upgrade"):
             self.upgrade()
             return
-        length = len(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+        length = self.read_body()
         query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
         headers = [list(pair) for pair in self.headers.items()]
         body = json.dumps({"method": self.command, "path": self.path, "headers": headers, "length": length}).encode()
@@ -108,6 +108,19 @@ class EchoHandler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+    def read_body(self) -> int:
+        """Read the body and count it; trailers are merged into the headers, as some servers do."""
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return len(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+        total = 0
+        while size := int(self.rfile.readline(), 16):
+            total += len(self.rfile.read(size))
+            self.rfile.readline()
+        while (line := self.rfile.readline().decode().strip()) != "":
+            name, _, value = line.partition(":")
+            self.headers[name] = value.strip()
+        return total
 
     def upgrade(self) -> None:
         """Switch to lines, each echoed."""

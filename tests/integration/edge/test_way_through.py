@@ -248,3 +248,19 @@ def test_a_denied_websocket_is_no_websocket(edge: Edge, echo: EchoUpstream, gate
     headers = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
     assert edge.ask(GUARDED, "/socket", headers).status == 401
     assert gate.asked[-1]["upgrade"] == "websocket"
+
+
+@pytest.mark.threat("FWD-1")
+@pytest.mark.parametrize("host", [OPEN, GUARDED])
+def test_a_forged_identity_in_a_trailer_reaches_no_upstream(
+    edge: Edge, echo: EchoUpstream, gate: Gate, host: str
+) -> None:
+    edge.apply(hosts(echo))
+    for announced in ("Trailer: X-Auth-User\r\n", ""):
+        request = (
+            f"POST / HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n{announced}Connection: close\r\n\r\n"
+            "2\r\nhi\r\n0\r\nX-Auth-User: mallory\r\n\r\n"
+        )
+        received = edge.raw(request.encode(), host).received()
+        assert received.length == 2
+        assert FORGED not in str(received.headers)

@@ -1,4 +1,5 @@
-// argos-caddy is Caddy with the two handlers that guard every published host: the WAF and the CrowdSec bouncer.
+// argos-caddy is Caddy with the handlers that guard every published host: the WAF, the CrowdSec bouncer, and one that
+// drops request trailers.
 package main
 
 import (
@@ -11,6 +12,7 @@ import (
 
 	_ "argos-caddy/counters"
 	_ "argos-caddy/crowdsec"
+	_ "argos-caddy/trailers"
 	_ "argos-caddy/waf"
 )
 

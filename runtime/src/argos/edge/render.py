@@ -120,7 +120,8 @@ class _Server:
                 "set": {"X-Request-Id": ["{http.request.uuid}"]},
             },
         }
-        handlers: list[dict[str, Any]] = [strip]
+        # Trailers are fields too, which "headers" does not see; an upstream may merge them into its headers.
+        handlers: list[dict[str, Any]] = [strip, {"handler": "drop_trailers"}]
         if self._crowdsec.enabled:
             handlers.append({"handler": "crowdsec"})
         if any(host.rate_limit for host in hosts):
