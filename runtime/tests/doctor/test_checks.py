@@ -17,6 +17,7 @@ import pytest
 from argos.clock import SystemClock
 from argos.doctor.clients import check_clients
 from argos.doctor.database import check_clock, check_database, check_disk
+from argos.doctor.examine import examine
 from argos.doctor.finding import Finding, worst
 from argos.doctor.key import check_key
 from argos.doctor.neighbours import check_caddy, check_gate, check_lapi
@@ -164,6 +165,30 @@ def test_crowdsec_away_or_without_a_key(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("abcdef")
     away = check_lapi("http://127.0.0.1:1", tmp_path / "key", tmp_path / "caddy.sock")
     assert (away.state, "does not answer" in away.message) == ("failed", True)
+
+
+def test_crowdsec_switched_off_is_said_and_its_declared_address_is_asked(database: Path) -> None:
+    settings = Settings(
+        master_key=bytes(32),
+        data_dir=database.parent,
+        credentials_dir=database.parent,
+        caddy_socket=database.with_name("caddy.sock"),
+        lapi_url="http://127.0.0.1:1",
+    )
+    (database.parent / "crowdsec-bouncer-key").write_text("abcdef")
+
+    def declare(**spec: object) -> Finding:
+        with sqlite3.connect(database) as connection:
+            row = (json.dumps(spec),)
+            connection.execute("INSERT OR REPLACE INTO resources VALUES ('settings', 'crowdsec', ?, '', 0)", row)
+        connection.close()
+        return next(finding for finding in examine(settings) if finding.name == "CrowdSec")
+
+    off = declare(enabled=False)
+    assert off.state == "warning"
+    assert "nobody is banned" in off.message
+    with answering(None, {"/v1/decisions": (403, b"")}) as url:
+        assert "refuses the bouncer's key" in declare(enabled=True, lapi_url=url).message
 
 
 def line(address: object) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from argos.doctor.finding import Finding
@@ -73,6 +75,18 @@ def check_clock(path: Path) -> Finding:
             "Sessions may live longer than meant; set the time: timedatectl set-ntp true.",
         )
     return Finding(name, "ok", time.strftime("It is %Y-%m-%d %H:%M UTC.", time.gmtime(now)))
+
+
+def declared_settings(path: Path, name: str) -> dict[str, Any]:
+    """The spec of ``settings/{name}``; empty while it is not declared, or the database cannot be read."""
+    query = "SELECT spec FROM resources WHERE kind = 'settings' AND name = ?"
+    try:
+        with read_only(path) as connection:
+            row = connection.execute(query, (name,)).fetchone()
+        spec = json.loads(row[0]) if row else {}
+    except (sqlite3.Error, ValueError):
+        return {}
+    return spec if isinstance(spec, dict) else {}
 
 
 class read_only:  # noqa: N801  # used as a verb

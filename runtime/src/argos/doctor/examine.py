@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argos.doctor.clients import check_clients
-from argos.doctor.database import check_clock, check_database, check_disk
+from argos.doctor.database import check_clock, check_database, check_disk, declared_settings
 from argos.doctor.finding import Finding
 from argos.doctor.key import check_key
 from argos.doctor.neighbours import check_caddy, check_gate, check_lapi
@@ -24,6 +24,19 @@ def examine(settings: Settings, *, key: Finding | None = None, gate: Finding | N
         check_clock(settings.database),
         check_caddy(settings.caddy_socket, settings.edge_dir / "caddy.json"),
         gate or check_gate(settings.gate_socket),
-        check_lapi(settings.lapi_url, settings.credentials_dir / "crowdsec-bouncer-key", settings.caddy_socket),
+        _check_crowdsec(settings),
         check_clients(settings.access_log),
     ]
+
+
+def _check_crowdsec(settings: Settings) -> Finding:
+    declared = declared_settings(settings.database, "crowdsec")
+    if declared.get("enabled") is False:
+        return Finding(
+            "CrowdSec",
+            "warning",
+            "settings.crowdsec.enabled is false: nobody is banned.",
+            "Declare it true unless something else in front of this edge bans.",
+        )
+    url = str(declared.get("lapi_url") or settings.lapi_url)
+    return check_lapi(url, settings.credentials_dir / "crowdsec-bouncer-key", settings.caddy_socket)
