@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -86,6 +87,19 @@ def test_the_archive_is_made_once_for_the_same_content_and_anew_for_another(file
 def test_check_mode_gathers_nothing(files: Path, tmp_path: Path) -> None:
     assert gather(files, tmp_path / "cache", "--index", "--check")["changed"] is True
     assert not (tmp_path / "cache").exists()
+
+
+def test_an_archive_that_no_run_used_for_long_is_forgotten(files: Path, tmp_path: Path) -> None:
+    old = Path(str(gather(files, tmp_path / "cache", "--index")["archive"]))
+    os.utime(old, (0, 0))
+    gather(files, tmp_path / "cache", "--index")  # used again: kept
+    (files / "requirements.lock").write_text("# another\n")
+    gather(files, tmp_path / "cache", "--index")
+    assert old.exists()
+    os.utime(old, (0, 0))
+    (files / "requirements.lock").write_text("# a third\n")
+    gather(files, tmp_path / "cache", "--index")
+    assert not old.exists()
 
 
 # --- secrets of the controller

@@ -16,10 +16,12 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from pathlib import Path
 
 MUSL_SINCE = (1, 1)
 GLIBC_SINCE = (2, 17)  # what manylinux2014 means (PEP 599)
+KEPT_SECONDS = 30 * 24 * 3600  # an archive unused for so long is forgotten when another is made
 
 
 def platforms(libc: str, version: str, machine: str) -> list[str]:
@@ -67,6 +69,13 @@ def pack(directory: Path, archive: Path) -> None:
     draft.replace(archive)
 
 
+def forget_unused(cache: Path) -> None:
+    """Remove the archives that no run has used for long; each is 16 MB."""
+    for archive in cache.glob("argos-*.tar"):
+        if archive.stat().st_mtime < time.time() - KEPT_SECONDS:
+            archive.unlink(missing_ok=True)
+
+
 def main() -> int:
     """Print where the archive stands, having made it when it did not."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -95,6 +104,9 @@ def main() -> int:
             for file in (wheel, lock):
                 (gathered / file.name).write_bytes(file.read_bytes())
             pack(gathered, archive)
+        forget_unused(arguments.cache)
+    elif not missing and not arguments.check:
+        archive.touch()
     answer = {"archive": str(archive), "digest": digest[:32], "wheel": wheel.name, "changed": missing}
     print(json.dumps(answer))
     return 0
