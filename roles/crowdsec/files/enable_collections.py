@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """Enable collections of CrowdSec's packaged hub, with all that they name, by symlinks, without the internet.
 
 ``cscli collections install`` downloads; the packaged hub stands whole under /var/lib/crowdsec/hub, so an item

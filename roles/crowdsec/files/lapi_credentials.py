@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """Keep a bouncer key and a machine's credentials that CrowdSec's local API knows. Runs on the guest, as root.
 
 Each is tried against the local API; one that is missing or refused is made anew with cscli. The values go from

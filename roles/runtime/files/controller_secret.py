@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Make a secret on the controller, in a file of mode 0600 in a directory of mode 0700, once.
 
 A file that stands is never touched. The value is never printed: {"changed": bool} is all.

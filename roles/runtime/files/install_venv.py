@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Install the runtime on the guest: a venv of its own for each release, made whole before it is used.
 
 Releases stand in ROOT/venvs/DIGEST; ROOT/venv is a link to the one in use, moved by one rename, so that a service

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Gather, on the controller, one archive that installs the runtime on a guest without an index.
 
 The archive holds the locked wheels for the *guest's* Python, libc and architecture, the runtime's own wheel and the
