@@ -9,11 +9,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from argos.edge import files
 from argos.edge.context import CREDENTIAL_PREFIX
 from argos.errors import ArgosError
 from argos.named_secrets import NamedSecrets
+
+if TYPE_CHECKING:
+    from argos.settings import Settings
 
 BOUNCER_KEY = "crowdsec-bouncer-key"
 COMPLETE = "complete"
@@ -62,23 +66,35 @@ def run(environ: Mapping[str, str]) -> int:
         0, or 1 with one line on standard error; ``complete`` is then not there, and
         Caddy starts from its fallback.
     """
-    from argos.application import Application
     from argos.settings import Settings
 
     try:
         settings = Settings.from_environment(environ)
         (settings.credentials_dir / COMPLETE).unlink(missing_ok=True)
-        application = Application.from_settings(settings)
+        _lay_out(settings)
     except (ArgosError, OSError) as error:
         sys.stderr.write(f"argos credentials: {error}\n")
         return 1
-    try:
-        hosts = application.state().hosts()
-        names = {name for host in hosts for name in host.secret_names()}
-        write_credentials(application.secrets, names, settings.credentials_dir)
-    except (ArgosError, OSError) as error:
-        sys.stderr.write(f"argos credentials: {error}\n")
-        return 1
-    finally:
-        application.close()
     return 0
+
+
+def _lay_out(settings: Settings) -> None:
+    """Only what it takes to read secrets: this unit may write neither the epoch nor the schema."""
+    from argos.audit import Audit
+    from argos.clock import SystemClock
+    from argos.edge.revisions import read_state
+    from argos.scrub import Scrubber
+    from argos.storage.engine import Storage
+    from argos.vault import Vault
+
+    storage = Storage(settings.database, SystemClock())
+    try:
+        vault = Vault(storage, settings.require_master_key())
+        scrubber = Scrubber()
+        secrets = NamedSecrets(storage, vault, Audit(storage, vault, scrubber), scrubber)
+        with storage.read() as connection:
+            hosts = read_state(connection).hosts()
+        names = {name for host in hosts for name in host.secret_names()}
+        write_credentials(secrets, names, settings.credentials_dir)
+    finally:
+        storage.close()
