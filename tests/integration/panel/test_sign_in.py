@@ -181,6 +181,15 @@ def test_a_visit_begun_on_another_site_gets_its_strict_cookie_by_a_page_to_itsel
     assert browser.get(target, Sec_Fetch_Site="same-origin").headers["Location"].startswith("/continue")
 
 
+def test_the_mark_of_that_page_does_not_stay_in_the_way(behind_caddy: Runtime) -> None:
+    browser = Browser(behind_caddy)
+    foreign = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    for path in ("/hosts", "/hosts?a=1&b=%2F"):
+        target = refresh_target(browser.get(path, **foreign).text)
+        asked = browser.get(target, Sec_Fetch_Site="same-origin")
+        assert asked.headers["Location"] == f"/login?rd={quote(path, safe='')}"
+
+
 def test_a_browser_without_cookies_is_told_so(runtime: Runtime) -> None:
     browser = Browser(runtime)
     answer = browser.sign_in()

@@ -135,7 +135,7 @@ class Access:
             _ask_to_sign_in(req, resp)
         elif not person.full and req.method == "GET" and not is_api(req):
             resp.status = falcon.HTTP_303
-            resp.location = f"/password?rd={quote(req.relative_uri, safe='')}"
+            resp.location = f"/password?rd={quote(own_target(req), safe='')}"
             resp.complete = True
         elif not person.full:
             raise falcon.HTTPForbidden(title="Half signed in", description="Choose your own password first: /password")
@@ -149,7 +149,7 @@ def _ask_to_sign_in(req: falcon.Request, resp: falcon.Response) -> None:
     resp.status = falcon.HTTP_303
     resp.location = "/login"
     if req.method == "GET":
-        resp.location += f"?rd={quote(req.relative_uri, safe='')}"
+        resp.location += f"?rd={quote(own_target(req), safe='')}"
     resp.complete = True
 
 
@@ -169,6 +169,12 @@ def may_begin_elsewhere(req: falcon.Request, visit: Visit, needs: Needs) -> bool
         and not is_api(req)
         and "again" not in req.params
     )
+
+
+def own_target(req: falcon.Request) -> str:
+    """This request's path and query, without the mark of :func:`may_begin_elsewhere`."""
+    query = req.query_string.removesuffix("again=1").removesuffix("&")
+    return f"{req.path}?{query}" if query else str(req.path)
 
 
 def again_target(req: falcon.Request) -> str:
