@@ -97,6 +97,7 @@ def test_a_reboot_with_the_runtime_masked_is_as_well_protected(
         assert status(new_visitor(), attack) == 403
     finally:
         guest.systemctl("unmask", "argos")
+        guest.systemctl("start", "argos")
 
 
 @pytest.mark.threat("SEC-4")

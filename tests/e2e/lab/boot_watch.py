@@ -46,7 +46,7 @@ def watching(guest: Guest, *, protected: str, public: str, cookie: str) -> Itera
     asked = ((seen.stranger, protected, ""), (seen.member, protected, cookie), (seen.public, public, ""))
 
     def run(counts: Counter[int], host: str, sent: str) -> None:
-        while not stop.wait(0.02):
+        while not stop.wait(0.1):
             counts[ask_directly(guest, host, sent)] += 1
 
     threads = [threading.Thread(target=run, args=one) for one in asked]
