@@ -163,7 +163,12 @@ def check_binary(binary: Path, arch: str) -> None:
     if ARCHITECTURES.get(platform.machine()) != arch:
         return
     done = subprocess.run([str(binary), "list-modules"], capture_output=True, text=True, check=False)
-    for module in ("http.handlers.waf", "http.handlers.crowdsec", "http.handlers.rate_limit"):
+    for module in (
+        "http.handlers.waf",
+        "http.handlers.crowdsec",
+        "http.handlers.rate_limit",
+        "http.handlers.drop_trailers",
+    ):
         if module not in done.stdout.split():
             raise BuildError(f"the binary that was built lacks {module}: {done.stderr[-400:]}")
 

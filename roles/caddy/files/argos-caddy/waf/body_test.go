@@ -164,6 +164,7 @@ func TestAnAttackBehindALargeFileNeverReachesTheUpstream(t *testing.T) {
 		"field after two":   {{name: "f", file: "a.jpg", value: string(binary[:1<<20])}, {name: "g", file: "b.jpg", value: string(binary[:1<<20])}, {name: "q", value: "1' " + mark + ", password FROM users-- -"}},
 		"name of a file":    {{name: "f", file: "a.jpg", value: string(binary[:1<<20])}, {name: "g", file: "shell.php", value: "UNION SELECT username"}},
 		"field, small file": {{name: "f", file: "a.jpg", value: "tiny"}, {name: "q", value: "1' " + mark + ", password FROM users-- -"}},
+		"long field":        {{name: "f", file: "a.jpg", value: string(binary[:1<<20])}, {name: "q", value: "1' " + mark + ", password FROM users-- -" + strings.Repeat("a", parserLag+2048)}},
 		"too many fields":   {{name: "f", file: "a.jpg", value: string(binary[:1<<20])}, {name: "q", value: strings.Repeat(mark, defaultBodyLimit/10)}},
 	}
 	for name, parts := range bodies {
