@@ -139,7 +139,8 @@ options:
         elements: str
   rules:
     description:
-    - Answers given without asking an upstream. The lowest priority that matches wins.
+    - Answers given without asking an upstream, on a protected host after sign-on. The lowest priority that matches
+      wins.
     type: list
     elements: dict
     suboptions:

@@ -91,7 +91,7 @@ def test_guards_stand_in_their_order() -> None:
         rules=[{"priority": 1, "match": {"path": ["/x"]}, "action": {"type": "block"}}],
     )
     names = [handler["handler"] for handler in handlers(servers(rendered(everything))["edge"]["routes"])]
-    order = ["crowdsec", "rate_limit", "waf", "error", "invoke", "reverse_proxy"]
+    order = ["crowdsec", "rate_limit", "waf", "invoke", "error", "reverse_proxy"]
     of_host = names[names.index("subroute", names.index("reverse_proxy")) :]  # after the panel's
     positions = [names.index("crowdsec")] + [of_host.index(name) for name in order[1:]]
     assert positions[1:] == sorted(positions[1:])

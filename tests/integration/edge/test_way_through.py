@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from edge_rig import IDENTITY, PANEL, EchoUpstream, Edge, Gate, http
+from edge_rig import IDENTITY, PANEL, YES, EchoUpstream, Edge, Gate, http
 
 FORGED = "mallory"
 OPEN, GUARDED = "open.home.example", "guarded.home.example"
@@ -264,3 +264,14 @@ def test_a_forged_identity_in_a_trailer_reaches_no_upstream(
         received = edge.raw(request.encode(), host).received()
         assert received.length == 2
         assert FORGED not in str(received.headers)
+
+
+@pytest.mark.threat("FWD-3")
+def test_a_protected_hosts_own_answers_are_behind_sign_on_too(edge: Edge, echo: EchoUpstream, gate: Gate) -> None:
+    action = {"type": "fixed_response", "status": 200, "body": "for members only"}
+    edge.apply(hosts(echo, rules=[{"priority": 1, "match": {"path": ["/note"]}, "action": action}]))
+    gate.answer = lambda _: http("401 Unauthorized")
+    assert edge.ask(GUARDED, "/note").status == 401
+    assert edge.ask(OPEN, "/note").body == b"for members only"
+    gate.answer = lambda _: YES
+    assert edge.ask(GUARDED, "/note").body == b"for members only"

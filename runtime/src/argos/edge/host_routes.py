@@ -18,7 +18,7 @@ WAF_BODY_LIMIT = 64 * 1024
 
 
 def host_route(host: Host, context: RenderContext, *, hsts: bool, fallback: bool) -> dict[str, Any]:
-    """Everything a request to ``host`` passes, in order: rate limit, WAF, rules, gate, upstream.
+    """Everything a request to ``host`` passes, in order: rate limit, WAF, gate, rules, upstream.
 
     In the fallback, a host whose declaration names a secret answers 503: its
     credential may not be there, and an empty one would be sent in its place.
@@ -27,9 +27,9 @@ def host_route(host: Host, context: RenderContext, *, hsts: bool, fallback: bool
         routes = [{"handle": [{"handler": "error", "status_code": 503, "error": "this host's secrets are not ready"}]}]
     else:
         routes = [{"handle": _guards(host, context, hsts=hsts)}]
-        routes += [rule_route(rule) for rule in host.rules]
-        if host.auth.required:
+        if host.auth.required:  # before the rules: whatever a protected host answers, only the signed-in see it
             routes.append({"handle": [proxying.ask_gate()]})
+        routes += [rule_route(rule) for rule in host.rules]
         routes += _deliver(host, context)
     return {
         "match": [{"host": [host.name]}],
