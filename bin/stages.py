@@ -130,14 +130,14 @@ def budget(name: str) -> int:
     return int(os.environ.get(f"BUDGET_{name}", "600"))
 
 
-def together(lanes: list[list[Stage]]) -> bool:
-    """Run lanes side by side, the stages of a lane one after another until one fails; say whether all went well."""
+def together(lanes: list[list[Stage]], *, go_on: bool = False) -> bool:
+    """Run lanes side by side, each until a stage fails (``go_on``: past that); say whether all went well."""
     LOGS.mkdir(parents=True, exist_ok=True)
 
     def follow(lane: list[Stage]) -> None:
         for stage in lane:
             stage.run()
-            if stage.status:
+            if stage.status and not go_on:
                 return
 
     threads = [threading.Thread(target=follow, args=(lane,)) for lane in lanes]
