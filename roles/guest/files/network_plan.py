@@ -156,7 +156,9 @@ def main() -> int:
     try:
         check_ports([entry for entry in options.publish.split(",") if entry])
         text = ROUTES.read_text(encoding="ascii")
-        network = choose(options.name, options.subnet, options.remembered, routes_in_use(text, bridge_name(options.name)))
+        network = choose(
+            options.name, options.subnet, options.remembered, routes_in_use(text, bridge_name(options.name))
+        )
     except (OSError, Taken) as problem:
         print(problem, file=sys.stderr)
         return 1
