@@ -141,7 +141,7 @@ def test_rows_under_an_older_key_stay_verifiable(storage: Storage, audit: Audit,
 
 
 def test_many_writers_make_one_chain(storage: Storage, audit: Audit, actor: Actor) -> None:
-    threads = [threading.Thread(target=_fill, args=(storage, audit, actor, 20)) for _ in range(4)]
+    threads = [threading.Thread(target=_fill, args=(storage, audit, actor, 20)) for _unused in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

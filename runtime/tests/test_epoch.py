@@ -103,7 +103,7 @@ def test_a_reader_keeps_one_descriptor(epoch_reader: EpochReader, epoch_file: Pa
     epoch_reader.read()
     _heartbeat(epoch_file, STALE_AFTER_NS * 2)
     before = len(list(Path("/proc/self/fd").iterdir()))
-    for _ in range(50):
+    for _unused in range(50):
         epoch_reader.read()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
@@ -115,8 +115,8 @@ def test_no_advance_is_lost_between_threads_and_processes(epoch: EpochWriter, ep
         "for _ in range(500): writer.advance()"
     )
     start = epoch.advance()
-    processes = [subprocess.Popen([sys.executable, "-c", program, str(epoch_file)]) for _ in range(2)]
-    threads = [threading.Thread(target=lambda: [epoch.advance() for _ in range(500)]) for _ in range(2)]
+    processes = [subprocess.Popen([sys.executable, "-c", program, str(epoch_file)]) for _unused in range(2)]
+    threads = [threading.Thread(target=lambda: [epoch.advance() for _unused in range(500)]) for _unused in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:

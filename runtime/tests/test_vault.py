@@ -73,7 +73,7 @@ def test_garbage_is_refused_as_broken(vault: Vault, garbage: bytes) -> None:
 
 @pytest.mark.threat("SEC-2")
 def test_sealing_again_never_gives_the_same(vault: Vault) -> None:
-    sealed = [vault.seal(*PLACE, b"a token") for _ in range(500)]
+    sealed = [vault.seal(*PLACE, b"a token") for _unused in range(500)]
     assert len({blob[5:17] for blob in sealed}) == 500  # the nonces
     assert len({blob[17:] for blob in sealed}) == 500
 
@@ -164,7 +164,7 @@ def test_two_processes_starting_on_a_new_database_agree_on_the_keys(tmp_path: Pa
         storage.migrate()
         vaults.append(Vault(storage, MASTER_KEY))
 
-    threads = [threading.Thread(target=start) for _ in range(4)]
+    threads = [threading.Thread(target=start) for _unused in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -80,7 +80,10 @@ def test_known_bans_hold_and_others_pass_with_crowdsec_dead_and_caddy_restarted(
     until("the ban", lambda: status(banned, host) == 403, within=WITHIN)
     guest.systemctl("stop", "crowdsec")
     try:
-        both = lambda: (status(banned, host), status(other, host)) == (403, 200)  # noqa: E731
+
+        def both() -> bool:
+            return (status(banned, host), status(other, host)) == (403, 200)
+
         steadily("the ban holds and others pass", both, during=4)
         guest.systemctl("restart", "argos-caddy")
         until("Caddy serves again", lambda: status(other, host) == 200, within=20)

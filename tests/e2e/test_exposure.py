@@ -26,8 +26,8 @@ def listeners(guest: Guest) -> set[tuple[str, int]]:
     """Return what listens in the guest on anything but loopback."""
     found = set()
     for line in guest.run("ss", "-Hlntu").splitlines():
-        kind, _, _, _, local = line.split()[:5]
-        address, _, port = local.rpartition(":")
+        kind, _unused, _unused, _unused, local = line.split()[:5]
+        address, _unused, port = local.rpartition(":")
         if not address.strip("[]").split("%")[0].startswith(("127.", "::1")):
             found.add((kind, int(port)))
     return found
@@ -54,7 +54,7 @@ def answering(network: PublicNetwork, address: str, ports: range | list[int]) ->
             pass
         while selector.get_map():
             assert time.monotonic() < deadline, "the scan took too long"
-            for key, _ in selector.select(timeout=5):
+            for key, _unused in selector.select(timeout=5):
                 one = key.fileobj
                 assert isinstance(one, socket.socket)
                 if one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:

@@ -84,7 +84,7 @@ def test_a_dead_gate_denies_the_signed_in_too(guest: Guest, signed_in: Visitor, 
 def test_a_gate_killed_again_and_again_never_lets_anybody_in(
     guest: Guest, visitor: Visitor, declaration: Declaration
 ) -> None:
-    for _ in range(3):
+    for _unused in range(3):
         guest.shell("systemctl kill -s KILL argos-gate || true")
         steadily("protected hosts deny", lambda: denied(visitor, declaration), during=0.7, every=0.05)
 

@@ -75,8 +75,8 @@ def test_no_forged_identity_reaches_a_public_host(
         if received is None:
             continue
         delivered += 1
-        assert not any(FORGED in value for _, value in received.identity()), (name, received.identity())
-        assert not any(key.startswith("x-auth") for key, _ in received.identity()), (name, received.identity())
+        assert not any(FORGED in value for _unused, value in received.identity()), (name, received.identity())
+        assert not any(key.startswith("x-auth") for key, _unused in received.identity()), (name, received.identity())
     assert delivered >= len(SPELLINGS) // 2, "most spellings must be stripped, not refused"
 
 
@@ -95,7 +95,7 @@ def test_a_signed_in_persons_identity_is_the_edges_own(
         assert received.one("x-auth-email") == f"{alice.username}@e2e.example", name
         for header in IDENTITY:
             received.one(header)
-        assert not any(FORGED in value for _, value in received.identity()), (name, received.identity())
+        assert not any(FORGED in value for _unused, value in received.identity()), (name, received.identity())
     assert delivered >= len(SPELLINGS) // 2
 
 
@@ -115,7 +115,7 @@ def test_forged_identities_over_http2_and_http3_are_stripped_too(
         over2 = new_visitor(http2=True).get(f"https://{host}/", headers={name: FORGED})
         over3 = http3.ask(guest, network, host, "/", headers={name: FORGED})
         for received in (Received.of(over2.content), Received.of(over3.body)):
-            assert not any(FORGED in value for _, value in received.identity()), (name, received.identity())
+            assert not any(FORGED in value for _unused, value in received.identity()), (name, received.identity())
 
 
 @pytest.mark.threat("FWD-3")
@@ -128,7 +128,7 @@ def test_forged_identities_over_http2_and_http3_are_stripped_too(
         "__Secure-argos_session=" + "A" * 6000,
         "__Secure-argos_session=%00%ff; __Secure-argos_session=;;;=",
         '__Secure-argos_session="; x="',
-        "; ".join(f"__Secure-argos_session={'B' * 43}" for _ in range(60)),
+        "; ".join(f"__Secure-argos_session={'B' * 43}" for _unused in range(60)),
         "\x01\x02=__Secure-argos_session",
     ],
 )

@@ -72,7 +72,7 @@ def test_the_whole_chain(
     assert passed.status == 200
     assert Received.of(passed.body).one("x-auth-user") == alice.username
     assert ask(f"/?q={SCRIPT}", cookie).status == 403, "WAF"
-    answers = [ask("/", cookie) for _ in range(8)]
+    answers = [ask("/", cookie) for _unused in range(8)]
     assert answers[-1].status == 429, "rate limit"
     assert int(answers[-1].retry_after or 0) >= 1
 

@@ -37,7 +37,7 @@ def test_over_the_limit_is_429_and_no_forged_address_helps(
 def test_nobody_can_use_up_anothers_limit(new_visitor: Callable[..., Visitor], declaration: Declaration) -> None:
     url = f"https://{declaration.name('e2e-limited')}/"
     victim, greedy = new_visitor(), new_visitor()
-    for _ in range(8):
+    for _unused in range(8):
         greedy.get(url, headers={"X-Forwarded-For": victim.address})
     assert greedy.get(url).status_code == 429
     assert victim.get(url).status_code == 200
@@ -46,7 +46,7 @@ def test_nobody_can_use_up_anothers_limit(new_visitor: Callable[..., Visitor], d
 @pytest.mark.threat("ING-1")
 def test_the_limit_of_one_host_is_not_anothers(new_visitor: Callable[..., Visitor], declaration: Declaration) -> None:
     greedy = new_visitor()
-    for _ in range(7):
+    for _unused in range(7):
         greedy.get(f"https://{declaration.name('e2e-limited')}/")
     assert greedy.get(f"https://{declaration.name('e2e-limited')}/").status_code == 429
     assert greedy.get(f"https://{declaration.name('e2e-open')}/").status_code == 200

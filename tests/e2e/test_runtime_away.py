@@ -30,7 +30,7 @@ def test_a_restart_under_load_denies_nobody(
 ) -> None:
     host = f"https://{declaration.name('e2e-guarded')}/"
     with asking(lambda: signed_in.get(host)) as seen:
-        for _ in range(2):
+        for _unused in range(2):
             guest.systemctl("restart", unit)
             steadily("signed in", lambda: signed_in.get(host).status_code == 200, during=1)
     assert set(seen.statuses) == {200}, (seen.statuses, seen.odd)
@@ -79,7 +79,7 @@ def test_signing_out_is_immediate_under_load(
     with asking(lambda: others.get(host, headers=cookie), clients=4, every=0):
         steadily("signed in", lambda: others.get(host, headers=cookie).status_code == 200, during=1)
         panel.sign_out(signed_in)
-        late = [others.get(host, headers=cookie).status_code for _ in range(20)]
+        late = [others.get(host, headers=cookie).status_code for _unused in range(20)]
     assert late == [401] * 20
 
 

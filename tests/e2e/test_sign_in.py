@@ -117,7 +117,7 @@ def test_set_up_never_opens_again(guest: Guest, visitor: Visitor, panel: Panel) 
 @pytest.mark.threat("LOG-1")
 def test_the_sixth_wrong_password_bans_the_address_and_no_other(new_visitor, panel: Panel, alice: Person) -> None:
     guesser = new_visitor()
-    for _ in range(5):
+    for _unused in range(5):
         assert panel.submit(guesser, Person("e2e-nobody-here", "guess")).status_code in (401, 403, 422)
     refused = panel.submit(guesser, alice)
     assert refused.status_code == 429

@@ -142,7 +142,7 @@ def test_cycles_disturbed_by_others_are_dropped_and_the_order_rotates(monkeypatc
     samples = slices.measure(paths, noisy=False, **arguments)
     assert (len(samples.cycles), samples.dropped) == (2, 1)
     assert asked == ["a", "b", "b", "a", "a", "b"]
-    monkeypatch.setattr(slices, "_slice", lambda *_: sample(100, others=0.5))
+    monkeypatch.setattr(slices, "_slice", lambda *_unused: sample(100, others=0.5))
     with pytest.raises(machine.NotQuiet):
         slices.measure(paths, noisy=False, **arguments)
 

@@ -97,7 +97,7 @@ def signed_in(stack) -> dict[str, str]:
     ids=["a form", "100 kB", "chunked", "DELETE", "OPTIONS"],
 )
 def test_a_request_with_any_method_and_body_passes_the_gate(stack, method: str, body: object) -> None:
-    status, _, text = ask(stack, method, body=body, **signed_in(stack))
+    status, _unused, text = ask(stack, method, body=body, **signed_in(stack))
     assert status == 200
     assert "x-auth-user: bench" in text
 
@@ -113,7 +113,7 @@ def test_a_form_without_a_session_gets_401_and_never_reaches_the_upstream(stack)
     "path", ["/album?a=1&b=%2F&c=%26", "/f%C3%BC/x;y?q=%E2%82%AC", "/a//b/%2e%2e/?", "/?", "/?=&&"]
 )
 def test_the_way_to_sign_in_names_the_url_first_asked_for(stack, path: str) -> None:
-    status, headers, _ = ask(stack, path=path, Sec_Fetch_Mode="navigate")
+    status, headers, _unused = ask(stack, path=path, Sec_Fetch_Mode="navigate")
     assert status == 302
     (back,) = parse_qs(urlsplit(headers["Location"]).query)["rd"]
     assert back == f"http://{stacks.CLOSED_HOST}{path}"
@@ -127,8 +127,8 @@ def test_a_websocket_handshake_is_decided_like_any_request(stack) -> None:
         "Sec_WebSocket_Version": "13",
     }
     assert ask(stack, **handshake)[0] == 401
-    for _ in range(3):  # the gate's connection stays usable
-        status, _, text = ask(stack, **handshake, **signed_in(stack))
+    for _unused in range(3):  # the gate's connection stays usable
+        status, _unused, text = ask(stack, **handshake, **signed_in(stack))
         assert status == 200  # the sample upstream speaks no WebSocket, and says so to one who was let in
         assert "upgrade: websocket" in text
 
@@ -136,7 +136,7 @@ def test_a_websocket_handshake_is_decided_like_any_request(stack) -> None:
 @pytest.mark.threat("FWD-1")
 @pytest.mark.parametrize("extra", [{"X_Auth_User": "root"}, {"x_auth_user": "root", "Connection": "X-Auth-User"}])
 def test_a_clients_own_identity_is_replaced(stack, extra: dict[str, str]) -> None:
-    status, _, text = ask(stack, **signed_in(stack), **extra)
+    status, _unused, text = ask(stack, **signed_in(stack), **extra)
     assert status == 200
     assert [line for line in text.split("\n") if line.startswith("x-auth-user")] == ["x-auth-user: bench"]
     assert COOKIE not in text
@@ -145,7 +145,7 @@ def test_a_clients_own_identity_is_replaced(stack, extra: dict[str, str]) -> Non
 @pytest.mark.threat("LOG-5")
 def test_the_very_next_request_after_a_sign_out_is_denied(stack, application) -> None:
     person = application.accounts.get("bench")
-    for _ in range(20):
+    for _unused in range(20):
         issued = application.sessions.begin(stacks.ACTOR, person.id, "127.0.0.1")
         cookie = {"Cookie": f"{COOKIE}={issued.edge_token}"}
         assert ask(stack, **cookie)[0] == 200
@@ -164,10 +164,10 @@ def asking(stack, statuses: list[int], over: threading.Event) -> None:
 def test_a_gate_that_starts_again_under_load_denies_nobody(stack, number: signal.Signals) -> None:
     statuses: list[int] = []
     over = threading.Event()
-    threads = [threading.Thread(target=asking, args=(stack, statuses, over)) for _ in range(6)]
+    threads = [threading.Thread(target=asking, args=(stack, statuses, over)) for _unused in range(6)]
     for thread in threads:
         thread.start()
-    for _ in range(3):
+    for _unused in range(3):
         time.sleep(0.6)
         subprocess.run(["kill", f"-{int(number)}", str(stack.pids["gate"])], check=True)
     time.sleep(1.5)
@@ -204,7 +204,7 @@ def test_what_is_no_clear_yes_is_a_no(stack, tmp_path: Path, answer: bytes) -> N
     def serve() -> None:
         while True:
             try:
-                peer, _ = broken.accept()
+                peer, _unused = broken.accept()
             except OSError:
                 return
             peer.recv(65536)

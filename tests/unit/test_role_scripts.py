@@ -128,7 +128,7 @@ def test_a_made_master_key_is_one_that_the_runtime_takes(tmp_path: Path) -> None
 def test_runs_at_once_make_one_secret(tmp_path: Path) -> None:
     path = tmp_path / "state" / "master.key"
     command = [sys.executable, str(RUNTIME_FILES / "controller_secret.py"), "master-key", str(path)]
-    runs = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(4)]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE) for _unused in range(4)]
     answers = [json.loads(run.communicate()[0])["changed"] for run in runs]
     assert sorted(answers) == [False, False, False, True]
     assert list(path.parent.iterdir()) == [path]
@@ -235,7 +235,7 @@ def answering() -> Iterator[Callable[[int], int]]:
 
             do_POST = do_GET  # noqa: N815  # the name that http.server calls
 
-            def log_message(self, *_: object) -> None:
+            def log_message(self, *_unused: object) -> None:
                 pass
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Build argos-caddy for a guest's architecture, once per set of inputs.
 
 The binary lands in CACHE/<hash>/argos-caddy, where the hash covers every file of the Go module that is compiled, the Go

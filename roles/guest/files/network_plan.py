@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Choose the guest's IPv4 network, or name what stands in its way.
 
     network_plan.py NAME [--subnet CIDR] [--remembered CIDR] [--publish 443/tcp,…]
@@ -122,7 +121,7 @@ def port_in_use(table: str, port: int, state: str) -> bool:
     """Say whether /proc/net/{tcp,udp}'s text has a socket on this port that is not bound to the loopback only."""
     for line in table.splitlines()[1:]:
         fields = line.split()
-        address, _, local_port = fields[1].rpartition(":")
+        address, _unused, local_port = fields[1].rpartition(":")
         loopback = address.endswith("7F") if len(address) == 8 else address == "00000000000000000000000001000000"
         if fields[3] == state and int(local_port, 16) == port and not loopback:
             return True
@@ -136,7 +135,7 @@ def check_ports(publish: list[str]) -> None:
         Taken: one does.
     """
     for entry in publish:
-        number, _, protocol = entry.partition("/")
+        number, _unused, protocol = entry.partition("/")
         state = LISTENING if protocol == "tcp" else UNCONNECTED
         for table in (Path(f"/proc/net/{protocol}"), Path(f"/proc/net/{protocol}6")):
             if table.exists() and port_in_use(table.read_text(encoding="ascii"), int(number), state):

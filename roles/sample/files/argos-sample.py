@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """An application to put behind the edge: it says exactly what it was sent. Standard library only.
 
     argos-sample.py [ADDRESS:PORT]        (127.0.0.1:8081)
@@ -23,6 +22,7 @@ import base64
 import hashlib
 import html
 import json
+import math
 import socket
 import struct
 import sys
@@ -283,7 +283,7 @@ def number(query: dict[str, list[str]], name: str, default: float, most: float) 
         value = float(query.get(name, [str(default)])[0])
     except ValueError:
         raise BadRequest(f"{name} is no number") from None
-    return min(max(value, 0.0), most) if value == value else default  # noqa: PLR0124 - NaN is not itself
+    return default if math.isnan(value) else min(max(value, 0.0), most)
 
 
 class Server(ThreadingHTTPServer):
@@ -302,7 +302,7 @@ class Server(ThreadingHTTPServer):
 
 def main() -> None:
     """Serve until stopped."""
-    address, _, port = (sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:8081").rpartition(":")
+    address, _unused, port = (sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:8081").rpartition(":")
     with Server((address, int(port)), Sample) as server:
         server.serve_forever()
 

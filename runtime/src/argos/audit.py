@@ -130,7 +130,7 @@ class Audit:
     def _authentic(self, stored: str | None) -> tuple[int, bytes] | None:
         try:
             number, digest, version, mac = (stored or "").split(":")
-            _, key = self._vault.key("audit", int(version))
+            _unused, key = self._vault.key("audit", int(version))
             head = int(number), bytes.fromhex(digest)
         except (ValueError, LookupError):
             return None
@@ -138,7 +138,7 @@ class Audit:
 
     def _sound(self, row: Row[Any]) -> bool:
         try:
-            _, key = self._vault.key("audit", row.key_version)
+            _unused, key = self._vault.key("audit", row.key_version)
         except LookupError:
             return False
         return hmac.compare_digest(row.hash, _digest(key, row._asdict()))

@@ -11,7 +11,6 @@ class Clock(Protocol):
 
     def now(self) -> int:
         """Return the current time in seconds."""
-        ...
 
 
 class SystemClock:

@@ -94,7 +94,7 @@ class NamedSecrets:
 
         It lets the apply engine see a secret that changed behind an unchanged name; a missing one counts too.
         """
-        _, key = self._vault.key("vault")
+        _unused, key = self._vault.key("vault")
         # A key of its own, so that the vault's is used for AES-GCM alone.
         mac = hmac.new(hmac.digest(key, b"argos named secrets digest", "sha256"), digestmod=hashlib.sha256)
         for name in sorted(set(names)):

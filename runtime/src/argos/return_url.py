@@ -67,7 +67,7 @@ def _hides_something(raw: str) -> bool:
     if _FORBIDDEN_CHARACTERS.search(raw):
         return True
     current = raw.encode()
-    for _ in range(DECODINGS):
+    for _unused in range(DECODINGS):
         decoded = unquote_to_bytes(current)
         if decoded == current:
             return False

@@ -138,7 +138,7 @@ def _listen(env: Mapping[str, str], default: tuple[str, int]) -> tuple[str, int]
     value = env.get("ARGOS_PANEL_LISTEN", "")
     if not value:
         return default
-    host, _, port = value.rpartition(":")
+    host, _unused, port = value.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     try:
         ipaddress.ip_address(host)

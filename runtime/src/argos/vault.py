@@ -99,8 +99,8 @@ class Vault:
         start = _HEADER.size + NONCE_BYTES
         try:
             # The envelope's own version byte is 1 so far; as additional data, another one fails the tag.
-            _, version = _HEADER.unpack_from(sealed)
-            _, key = self.key("vault", version)
+            _unused, version = _HEADER.unpack_from(sealed)
+            _unused, key = self.key("vault", version)
             nonce, header = sealed[_HEADER.size : start], sealed[: _HEADER.size]
             return AESGCM(key).decrypt(nonce, sealed[start:], header + place)
         except (InvalidTag, LookupError, ValueError, struct.error):

@@ -23,10 +23,10 @@ Change = Callable[[Accounts, Actor, int], object]
 
 REVOKING: dict[str, Change] = {
     "change_password": lambda accounts, actor, user_id: accounts.change_password(actor, user_id, RIGHT, "another one"),
-    "reset_password": lambda accounts, actor, _: accounts.reset_password(actor, "alice", "another one"),
-    "disable": lambda accounts, actor, _: accounts.set_disabled(actor, "alice", True),
-    "demote": lambda accounts, actor, _: accounts.set_role(actor, "alice", "member"),
-    "delete": lambda accounts, actor, _: accounts.delete(actor, "alice"),
+    "reset_password": lambda accounts, actor, _unused: accounts.reset_password(actor, "alice", "another one"),
+    "disable": lambda accounts, actor, _unused: accounts.set_disabled(actor, "alice", True),
+    "demote": lambda accounts, actor, _unused: accounts.set_role(actor, "alice", "member"),
+    "delete": lambda accounts, actor, _unused: accounts.delete(actor, "alice"),
 }
 
 
@@ -46,7 +46,7 @@ def alice(accounts: Accounts, actor: Actor) -> int:
 def test_what_takes_rights_away_ends_the_sessions_and_advances_the_epoch(
     accounts: Accounts, sessions: Sessions, epoch_reader: EpochReader, actor: Actor, alice: int, change: Change
 ) -> None:
-    issued = [sessions.begin(actor, alice, ADDRESS) for _ in range(2)]
+    issued = [sessions.begin(actor, alice, ADDRESS) for _unused in range(2)]
     roots = sessions.begin(actor, accounts.get("root").id, ADDRESS)
     before = epoch_reader.read().counter
     change(accounts, actor, alice)
@@ -198,7 +198,7 @@ def test_two_admins_cannot_remove_one_another_at_once(accounts: Accounts, actor:
 
 def test_changing_a_password_takes_the_current_one_and_counts_failures(accounts: Accounts, alice: int) -> None:
     me = Actor(kind="user", name="alice", address=ADDRESS)
-    for _ in range(5):
+    for _unused in range(5):
         with pytest.raises(BadCredentials):
             accounts.change_password(me, alice, "wrong horse", "another one")
     with pytest.raises(Exception, match="Too many failed sign-ins"):
@@ -220,7 +220,7 @@ def test_a_deleted_persons_devices_go_too(accounts: Accounts, storage: Storage, 
 
 @pytest.mark.threat("DAT-4")
 def test_a_person_has_at_most_twenty_devices(accounts: Accounts, storage: Storage, alice: int) -> None:
-    tokens = [accounts.remember_device(alice) for _ in range(25)]
+    tokens = [accounts.remember_device(alice) for _unused in range(25)]
     with storage.read() as connection:
         assert len(connection.execute(select(known_devices)).all()) == 20
     assert len(set(tokens)) == 25

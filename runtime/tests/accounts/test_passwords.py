@@ -83,7 +83,7 @@ def test_without_a_stored_password_it_takes_as_long_and_says_no(vault: Vault) ->
 
     def fastest(against: PasswordHash | None) -> float:
         times = []
-        for _ in range(7):
+        for _unused in range(7):
             before = time.thread_time()
             assert not passwords.verify("wrong horse", against)
             times.append(time.thread_time() - before)
@@ -106,7 +106,7 @@ def test_more_at_once_than_slots_and_queue_are_refused(vault: Vault) -> None:
         except Busy as error:
             outcomes.append(error.retry_after)
 
-    threads = [threading.Thread(target=verify) for _ in range(10)]
+    threads = [threading.Thread(target=verify) for _unused in range(10)]
     for thread in threads:
         thread.start()
     for thread in threads:

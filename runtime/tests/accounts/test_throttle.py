@@ -34,7 +34,7 @@ def alice(accounts: Accounts, actor: Actor) -> None:
 
 
 def fail(accounts: Accounts, times: int, username: str = "alice", address: str = "203.0.113.7") -> None:
-    for _ in range(times):
+    for _unused in range(times):
         with pytest.raises(BadCredentials):
             accounts.authenticate(username, "wrong", address)
 
@@ -68,7 +68,7 @@ def test_the_ban_ends_after_thirty_minutes_and_not_before(accounts: Accounts, cl
 def test_tries_during_a_ban_do_not_lengthen_it(accounts: Accounts, clock: FixedClock) -> None:
     fail(accounts, 5)
     ends = clock.now() + 1800
-    for _ in range(10):
+    for _unused in range(10):
         clock.advance(60)
         assert banned_until(accounts, "alice", "203.0.113.7") == ends
 
@@ -177,7 +177,7 @@ def test_a_device_keeps_its_token_and_is_forgotten_after_half_a_year(accounts: A
 def test_a_success_takes_back_its_own_try_and_no_other(accounts: Accounts) -> None:
     # Or whoever owns an account could go on guessing at another's, four guesses and one sign-in at a time.
     fail(accounts, 4, "alice")
-    for _ in range(10):
+    for _unused in range(10):
         accounts.authenticate("bob", RIGHT, "203.0.113.7")
     fail(accounts, 1, "alice")
     banned_until(accounts, "bob", "203.0.113.7")
@@ -216,7 +216,7 @@ def test_a_try_that_was_too_busy_is_not_counted(
 ) -> None:
     passwords = Passwords(vault, cost=4, slots=0, queue=1, wait=0.01)
     accounts = Accounts(storage, audit, sessions, epoch, passwords, throttle)
-    for _ in range(8):
+    for _unused in range(8):
         with pytest.raises(Busy):
             accounts.authenticate("alice", RIGHT, "203.0.113.7")
 
@@ -229,7 +229,7 @@ def test_a_flood_of_addresses_keeps_the_table_small_and_the_bans_in_it(storage: 
         with storage.write() as connection:
             throttle.reserve(connection, address, username)
 
-    for _ in range(5):
+    for _unused in range(5):
         attempt("203.0.113.7", "alice")
     for number in range(400):
         attempt(f"10.0.{number // 256}.{number % 256}", f"user{number}")

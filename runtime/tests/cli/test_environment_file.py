@@ -36,7 +36,7 @@ def test_what_the_process_was_given_wins_over_the_file(tmp_path) -> None:
 
 
 def test_a_file_for_root_alone_asks_for_root_unless_the_key_is_there_already(tmp_path, monkeypatch) -> None:
-    def closed(*_: object, **__: object) -> str:
+    def closed(*_unused: object, **__: object) -> str:
         raise PermissionError(13, "Permission denied")
 
     path = tmp_path / "argos.env"

@@ -41,7 +41,7 @@ def answering(where: Path | None, answers: dict[str, tuple[int, bytes]]) -> Iter
         def address_string(self) -> str:
             return "peer"
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, *_unused: object) -> None:
             pass
 
     class UnixServer(HTTPServer):

@@ -51,12 +51,14 @@ def test_a_host_that_caddy_names_is_believed_and_a_longer_name_is_another() -> N
     ]
     planned = plan(State(), decode_document({"hosts": hosts}))
 
-    def never(_: State) -> str | None:
+    def never(_unused: State) -> str | None:
         raise AssertionError
 
     assert culprit(State(), planned.changes, planned.state, LONG, never) == ("host", "a.home.example")
     other = LONG.replace("a.home.example", "xa.home.example")
-    assert culprit(State(), planned.changes, planned.state, other, lambda _: None) is None, "nobody is blamed unproven"
+    assert culprit(State(), planned.changes, planned.state, other, lambda _unused: None) is None, (
+        "nobody is blamed unproven"
+    )
 
 
 def test_settings_that_caddy_refuses_are_not_blamed_on_a_host() -> None:

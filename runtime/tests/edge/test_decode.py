@@ -171,7 +171,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("bad", "field"), REFUSED)
 def test_a_wrong_field_is_named(bad: dict[str, Any], field: str) -> None:
-    assert [named for _, named in errors_of({"hosts": [host(**bad)]})] == [field]
+    assert [named for _unused, named in errors_of({"hosts": [host(**bad)]})] == [field]
 
 
 @pytest.mark.parametrize(

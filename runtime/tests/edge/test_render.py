@@ -68,7 +68,7 @@ def test_the_admin_block_and_the_file_log_are_always_there(state: State, fallbac
 @pytest.mark.threat("ING-3")
 def test_crowdsec_comes_right_after_the_strip_on_every_server() -> None:
     for server in servers(rendered(host())).values():
-        first, *_ = server["routes"]
+        first, *_unused = server["routes"]
         assert [handler["handler"] for handler in first["handle"]][:3] == ["headers", "drop_trailers", "crowdsec"]
         assert "match" not in first
         assert server["trusted_proxies_strict"] == 1

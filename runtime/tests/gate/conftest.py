@@ -75,10 +75,10 @@ class Database:
 
     def sessions(self, user_id: int, number: int) -> list[str]:
         """Add many sessions in one transaction."""
-        made = [self._new_session(user_id) for _ in range(number)]
+        made = [self._new_session(user_id) for _unused in range(number)]
         with self.engine.begin() as connection:
-            connection.execute(sa.insert(tables.sessions), [row for _, row in made])
-        return [token for token, _ in made]
+            connection.execute(sa.insert(tables.sessions), [row for _unused, row in made])
+        return [token for token, _unused in made]
 
     def _new_session(self, user_id: int) -> tuple[str, dict[str, object]]:
         token = base64.urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
@@ -165,7 +165,7 @@ class Client:
             return None
         fields: dict[str, str] = {}
         while (header := self._file.readline().rstrip(b"\r\n")) != b"":
-            name, _, value = header.decode("latin-1").partition(": ")
+            name, _unused, value = header.decode("latin-1").partition(": ")
             assert name.lower() not in fields, f"{name} came twice"
             fields[name.lower()] = value
         return Response(int(line.split()[1]), fields, self._file.read(int(fields["content-length"])))

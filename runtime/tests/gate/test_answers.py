@@ -153,7 +153,7 @@ def test_a_session_becomes_idle_in_the_cache_too(gate, database, clock) -> None:
 
 def test_a_stopped_runtime_makes_nobody_idle(gate, database, clock) -> None:
     token = database.session(database.user())
-    for _ in range(4):
+    for _unused in range(4):
         gate.pass_time(3000)  # idle after 3600 s; the database's last_seen_at stays as it was
         assert gate.ask(token).status == 200
     gate.pass_time(3600)
@@ -188,7 +188,7 @@ def test_the_cache_and_the_sights_are_bounded(gate, database, monkeypatch) -> No
     gate.sights._limit = 10
     user = database.user()
     client = gate.client()
-    tokens = [database.session(user) for _ in range(25)]
+    tokens = [database.session(user) for _unused in range(25)]
     for token in tokens:
         assert client.ask(gate.headers(token)).status == 200
     assert len(gate.verifier) == 10

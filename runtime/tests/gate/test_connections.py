@@ -60,7 +60,7 @@ def test_a_websocket_handshake_leaves_the_connection_usable(gate, database) -> N
 def test_garbage_is_refused_and_harms_nobody_else(gate, database) -> None:
     token = database.session(database.user())
     generator = random.Random(3)
-    for _ in range(200):
+    for _unused in range(200):
         client = gate.client()
         client.send(generator.randbytes(generator.randrange(1, 3000)) + b"\r\n\r\n")
         response = client.receive()
@@ -74,10 +74,10 @@ def test_a_mutated_request_never_passes_as_somebody_else(gate, database) -> None
     token = database.session(database.user())
     good = gate.request_bytes(gate.headers(token))
     generator = random.Random(4)
-    for _ in range(300):
+    for _unused in range(300):
         client = gate.client()
         raw = bytearray(good)
-        for _ in range(generator.randrange(1, 4)):
+        for _unused in range(generator.randrange(1, 4)):
             raw[generator.randrange(len(raw))] = generator.randrange(256)
         client.send(bytes(raw))
         client.socket.shutdown(socket.SHUT_WR)
@@ -101,7 +101,7 @@ def test_one_octet_a_second_does_not_help_a_slow_head(gate, monkeypatch) -> None
     client = gate.client()
     client.socket.settimeout(0.2)
     client.send(b"GET /verify HTTP/1.1\r\nX: ")
-    for _ in range(40):
+    for _unused in range(40):
         try:
             client.send(b"a")
             if client.socket.recv(1) == b"":
@@ -123,7 +123,7 @@ def test_an_idle_connection_ends(gate, monkeypatch) -> None:
 @pytest.mark.threat("DAT-4")
 def test_connections_beyond_the_limit_are_refused_and_the_rest_served(gate, monkeypatch) -> None:
     monkeypatch.setattr(limits, "MOST_CONNECTIONS", 5)
-    held = [gate.client() for _ in range(5)]
+    held = [gate.client() for _unused in range(5)]
     for client in held:
         assert client.ask(gate.headers()).status == 302
     extra = gate.client()

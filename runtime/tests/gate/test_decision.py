@@ -232,7 +232,7 @@ def test_nobody_passes_without_exactly_one_valid_full_session(request_, rule, fo
 @given(requests, rules, st.lists(sessions, max_size=4), texts)
 def test_no_header_ever_holds_a_line_break(request_, rule, found, panel_url) -> None:
     settings = changed(SETTINGS, panel_url=panel_url)
-    for _, value in decide(request_, settings, rule, found, NOW).headers:
+    for _unused, value in decide(request_, settings, rule, found, NOW).headers:
         assert value.isascii()
         assert value.isprintable() or value == ""
 

@@ -88,7 +88,7 @@ class Load:
         self._over = threading.Event()
         self.statuses: list[int | None] = []
         self.errors: list[BaseException] = []
-        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(clients)]
+        self._threads = [threading.Thread(target=self._ask, daemon=True) for _unused in range(clients)]
         for thread in self._threads:
             thread.start()
 
@@ -122,7 +122,7 @@ def test_a_graceful_restart_under_load_loses_no_request(process, database, heart
     process.start()
     process.wait_ready()
     load = Load(lambda: client_type(process.path), lonely_gate.headers(token))
-    for _ in range(2):
+    for _unused in range(2):
         time.sleep(0.5)
         old = process.process
         old.send_signal(signal.SIGTERM)
@@ -169,10 +169,10 @@ def test_an_idle_connection_does_not_hold_up_the_stop(process, database, lonely_
 def test_the_journal_tells_why_everyone_is_denied_once(process, tmp_path, lonely_gate, client_type) -> None:
     process.start()
     process.wait_ready()
-    for _ in range(5):
+    for _unused in range(5):
         assert client_type(process.path).ask(lonely_gate.headers("a" * 43)).status == 403
     process.process.send_signal(signal.SIGTERM)
-    _, errors = process.process.communicate(timeout=10)
+    _unused, errors = process.process.communicate(timeout=10)
     assert errors.count("denying every request") == 1
     assert "argos.db" in errors
     assert "a" * 43 not in errors
@@ -236,7 +236,7 @@ def test_ten_thousand_sessions_fit_into_45_megabytes(process, database, heart, l
     for begin in range(0, len(tokens), 100):
         batch = tokens[begin : begin + 100]
         client.send(b"".join(lonely_gate.request_bytes(lonely_gate.headers(token)) for token in batch))
-        assert {client.receive().status for _ in batch} == {200}
+        assert {client.receive().status for _unused in batch} == {200}
     status = Path(f"/proc/{process.process.pid}/status").read_text(encoding="ascii")
     (kilobytes,) = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")]
     assert kilobytes / 1024 <= 45

@@ -30,7 +30,7 @@ def pending(receiver: socket.socket) -> list[bytes]:
 
 def test_a_session_is_reported_once_in_five_minutes(gate, database, seen) -> None:
     token = database.session(database.user())
-    for _ in range(5):
+    for _unused in range(5):
         assert gate.ask(token).status == 200
     assert pending(seen) == [hashlib.sha256(token.encode()).digest()]
     gate.pass_time(299)
@@ -64,7 +64,7 @@ def test_a_full_or_missing_receiver_delays_nobody_and_is_counted(gate, database,
     assert gate.ask(token).status == 200  # tried again
     assert (gate.sights.sent, gate.sights.drops) == (1, 1)
     client = gate.client()
-    for _ in range(400):  # more than a datagram queue holds
+    for _unused in range(400):  # more than a datagram queue holds
         assert client.ask(gate.headers(database.session(user))).status == 200
     assert gate.sights.drops > 1
     assert gate.sights.sent + gate.sights.drops == 402

@@ -24,7 +24,7 @@ def test_each_start_of_caddy_and_each_minute(tmp_path: Path, time: list[float]) 
     socket.touch()
     watch.look()
     assert len(calls) == 1
-    for _ in range(5):
+    for _unused in range(5):
         time[0] += 1
         watch.look()
     assert len(calls) == 1

@@ -37,7 +37,7 @@ def edge_hash(token: str) -> bytes:
 
 
 def test_a_token_is_32_random_bytes_in_base64url() -> None:
-    tokens = {new_token() for _ in range(100)}
+    tokens = {new_token() for _unused in range(100)}
     assert len(tokens) == 100
     assert {len(base64.urlsafe_b64decode(token + "=")) for token in tokens} == {32}
 
@@ -83,7 +83,7 @@ def test_a_session_ends_after_168_hours_however_busy(
     sessions: Sessions, actor: Actor, alice: int, clock: FixedClock
 ) -> None:
     issued = sessions.begin(actor, alice, ADDRESS)
-    for _ in range(167):
+    for _unused in range(167):
         clock.advance(HOUR)
         assert sessions.find_panel(issued.panel_token) is not None
     clock.advance(HOUR - 1)
@@ -138,7 +138,7 @@ def test_signing_out_ends_both_cookies_and_advances_the_epoch(
 def test_revoking_a_person_ends_all_their_sessions_and_nobody_elses(
     sessions: Sessions, accounts: Accounts, epoch_reader: EpochReader, actor: Actor, alice: int
 ) -> None:
-    issued = [sessions.begin(actor, alice, ADDRESS) for _ in range(3)]
+    issued = [sessions.begin(actor, alice, ADDRESS) for _unused in range(3)]
     roots = sessions.begin(actor, accounts.get("root").id, ADDRESS)
     before = epoch_reader.read().counter
     assert sessions.revoke_user(actor, alice) == 3
@@ -245,7 +245,7 @@ def test_the_panel_notes_a_sight_itself(
 def test_a_person_has_at_most_a_hundred_sessions_and_the_oldest_go(
     sessions: Sessions, storage: Storage, epoch_reader: EpochReader, actor: Actor, alice: int
 ) -> None:
-    issued = [sessions.begin(actor, alice, ADDRESS) for _ in range(PER_USER)]
+    issued = [sessions.begin(actor, alice, ADDRESS) for _unused in range(PER_USER)]
     before = epoch_reader.read().counter
     last = sessions.begin(actor, alice, ADDRESS)
     assert epoch_reader.read().counter == before + 1

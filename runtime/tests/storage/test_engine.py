@@ -155,7 +155,7 @@ for _ in range(60):
 def test_two_writers_and_a_reader_never_see_a_locked_database(storage: Storage, database: Path) -> None:
     with storage.write() as connection:
         connection.execute(insert(meta).values(key="sum", value="0"))
-    writers = [subprocess.Popen([sys.executable, "-c", ADD, str(database)]) for _ in range(2)]
+    writers = [subprocess.Popen([sys.executable, "-c", ADD, str(database)]) for _unused in range(2)]
     seen = []
     while any(writer.poll() is None for writer in writers):
         with storage.read() as connection:

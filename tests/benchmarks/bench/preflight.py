@@ -32,7 +32,7 @@ def check_protected(name: str, target: Target) -> None:
         raise PreflightFailed(f"{name}: the upstream saw Argos's cookie")
     for what, cookie in (("no cookie", None), ("a wrong cookie", f"__Secure-argos_session={'A' * 43}")):
         sent = [(field, value) for field, value in target.headers if field != "Cookie"]
-        status, _ = _ask(target, [*sent, ("Cookie", cookie)] if cookie else sent)
+        status, _unused = _ask(target, [*sent, ("Cookie", cookie)] if cookie else sent)
         if status not in {302, 401}:
             raise PreflightFailed(f"{name}: {what} got {status}, not 302 or 401: it guards nothing")
 
@@ -58,4 +58,4 @@ def _ask(target: Target, headers: object) -> tuple[int, dict[str, str]]:
     finally:
         connection.close()
     lines = [line.partition(": ") for line in body.split("\n")] if response.status == 200 else []
-    return response.status, {name: value for name, _, value in lines}
+    return response.status, {name: value for name, _unused, value in lines}

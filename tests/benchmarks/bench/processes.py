@@ -27,9 +27,9 @@ class Processes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for _, process in reversed(self._running):
+        for _unused, process in reversed(self._running):
             process.terminate()
-        for _, process in self._running:
+        for _unused, process in self._running:
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:

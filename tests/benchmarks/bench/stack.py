@@ -181,7 +181,7 @@ def add_sessions(application: Application, user_id: int, number: int) -> list[st
     from argos.sessions.tokens import new_token, token_hash
 
     now = application.clock.now()
-    tokens = [new_token() for _ in range(number)]
+    tokens = [new_token() for _unused in range(number)]
     rows = [
         {
             "user_id": user_id,

@@ -37,7 +37,7 @@ def asking(ask: Callable[[], httpx.Response], *, clients: int = 3, every: float 
             if status != 200 and len(seen.odd) < 10:
                 seen.odd.append(detail)
 
-    threads = [threading.Thread(target=run) for _ in range(clients)]
+    threads = [threading.Thread(target=run) for _unused in range(clients)]
     for thread in threads:
         thread.start()
     try:

@@ -82,7 +82,7 @@ class Received:
 
     def names(self) -> set[str]:
         """All header names, in lower case."""
-        return {key.lower() for key, _ in self.headers}
+        return {key.lower() for key, _unused in self.headers}
 
 
 class EchoHandler(BaseHTTPRequestHandler):
@@ -118,7 +118,7 @@ class EchoHandler(BaseHTTPRequestHandler):
             total += len(self.rfile.read(size))
             self.rfile.readline()
         while (line := self.rfile.readline().decode().strip()) != "":
-            name, _, value = line.partition(":")
+            name, _unused, value = line.partition(":")
             self.headers[name] = value.strip()
         return total
 
@@ -135,7 +135,7 @@ class EchoHandler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_HEAD = answer  # noqa: N815 - http.server's names
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, *_unused: object) -> None:
         """Say nothing."""
 
 
@@ -151,7 +151,7 @@ class EchoUpstream:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_unused: object) -> None:
         self.server.shutdown()
         self.server.server_close()
 
@@ -169,7 +169,7 @@ class Gate:
     """A peer at the gate's socket that answers whatever a test says, to see what Caddy makes of it."""
 
     def __init__(self, path: Path) -> None:
-        self.answer: Callable[[dict[str, str]], bytes] = lambda _: YES
+        self.answer: Callable[[dict[str, str]], bytes] = lambda _unused: YES
         self.asked: list[dict[str, str]] = []
         gate = self
 
@@ -178,7 +178,7 @@ class Gate:
                 while line := self.rfile.readline():
                     headers = {":request": line.decode("latin-1").strip()}
                     while (field_line := self.rfile.readline().decode("latin-1").strip()) != "":
-                        name, _, value = field_line.partition(":")
+                        name, _unused, value = field_line.partition(":")
                         headers[name.lower()] = value.strip()
                     gate.asked.append(headers)
                     self.wfile.write(gate.answer(headers))
@@ -193,7 +193,7 @@ class Gate:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_unused: object) -> None:
         self.server.shutdown()
         self.server.server_close()
 
@@ -262,7 +262,7 @@ class Edge:
         self.start(bootstrap)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_unused: object) -> None:
         self.stop()
         self.epoch.close()
         self.storage.close()
@@ -355,19 +355,19 @@ def _whole(received: bytes) -> bool:
     if not separator:
         return False
     for line in head.split(b"\r\n"):
-        name, _, value = line.partition(b":")
+        name, _unused, value = line.partition(b":")
         if name.lower() == b"content-length":
             return len(body) >= int(value)
     return False
 
 
 def _parse(received: bytes) -> Answer:
-    head, _, body = received.partition(b"\r\n\r\n")
+    head, _unused, body = received.partition(b"\r\n\r\n")
     lines = head.decode("latin-1").split("\r\n")
     pairs = [line.partition(":") for line in lines[1:]]
-    headers = [(name, value.strip()) for name, _, value in pairs]
+    headers = [(name, value.strip()) for name, _unused, value in pairs]
     status = int(lines[0].split()[1]) if lines[0] else 0
-    if any(name.lower() == "transfer-encoding" for name, _ in headers):
+    if any(name.lower() == "transfer-encoding" for name, _unused in headers):
         body = _dechunk(body)
     return Answer(status, headers, body)
 
@@ -375,7 +375,7 @@ def _parse(received: bytes) -> Answer:
 def _dechunk(body: bytes) -> bytes:
     whole = b""
     while body:
-        size, _, body = body.partition(b"\r\n")
+        size, _unused, body = body.partition(b"\r\n")
         length = int(size or b"0", 16)
         if length == 0:
             break

@@ -93,7 +93,7 @@ def test_what_only_caddy_refuses_names_host_and_reason_and_changes_nothing(edge:
     assert edge.ask(OPEN).status == 200
     assert {row.name for row in rows(edge, resources)} == {OPEN, "edge", "crowdsec"}
     states = [(row.state, row.reason) for row in rows(edge, revisions)]
-    assert [state for state, _ in states] == ["active", "failed"]
+    assert [state for state, _unused in states] == ["active", "failed"]
     assert "bad.home.example" in states[1][1]
     assert any(row.action == "config.refused" for row in rows(edge, audit))
 

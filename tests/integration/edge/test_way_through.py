@@ -107,7 +107,7 @@ def test_only_a_clear_yes_of_the_gate_passes(
 ) -> None:
     edge.apply(hosts(echo))
     if answer:
-        gate.answer = lambda _: answer
+        gate.answer = lambda _unused: answer
     else:
         gate.__exit__()
     denied = edge.ask(GUARDED)
@@ -122,7 +122,7 @@ def test_only_a_clear_yes_of_the_gate_passes(
 def test_a_hung_gate_denies_within_seconds(edge: Edge, echo: EchoUpstream, gate: Gate) -> None:
     edge.apply(hosts(echo))
 
-    def hang(_: dict[str, str]) -> bytes:
+    def hang(_unused: dict[str, str]) -> bytes:
         time.sleep(8)
         return b""
 
@@ -193,7 +193,7 @@ def test_behind_a_trusted_proxy_the_network_of_the_client_counts(edge: Edge, ech
     same64 = ("2001:db8:1:2::1", "2001:db8:1:2:ffff::1", "2001:db8:1:2:0:1:2:3", "2001:db8:1:2::ffff")
     assert [status(address) for address in same64] == [200, 200, 200, 429]
     assert status("2001:db8:1:3::1") == 200
-    assert [status("192.0.2.1") for _ in range(4)] == [200, 200, 200, 429]
+    assert [status("192.0.2.1") for _unused in range(4)] == [200, 200, 200, 429]
     assert status("192.0.2.2") == 200
 
 
@@ -244,7 +244,7 @@ def test_a_websocket_passes_and_outlives_a_reload(edge: Edge, echo: EchoUpstream
 @pytest.mark.threat("FWD-3")
 def test_a_denied_websocket_is_no_websocket(edge: Edge, echo: EchoUpstream, gate: Gate) -> None:
     edge.apply(hosts(echo))
-    gate.answer = lambda _: http("401 Unauthorized")
+    gate.answer = lambda _unused: http("401 Unauthorized")
     headers = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
     assert edge.ask(GUARDED, "/socket", headers).status == 401
     assert gate.asked[-1]["upgrade"] == "websocket"
@@ -270,8 +270,8 @@ def test_a_forged_identity_in_a_trailer_reaches_no_upstream(
 def test_a_protected_hosts_own_answers_are_behind_sign_on_too(edge: Edge, echo: EchoUpstream, gate: Gate) -> None:
     action = {"type": "fixed_response", "status": 200, "body": "for members only"}
     edge.apply(hosts(echo, rules=[{"priority": 1, "match": {"path": ["/note"]}, "action": action}]))
-    gate.answer = lambda _: http("401 Unauthorized")
+    gate.answer = lambda _unused: http("401 Unauthorized")
     assert edge.ask(GUARDED, "/note").status == 401
     assert edge.ask(OPEN, "/note").body == b"for members only"
-    gate.answer = lambda _: YES
+    gate.answer = lambda _unused: YES
     assert edge.ask(GUARDED, "/note").body == b"for members only"

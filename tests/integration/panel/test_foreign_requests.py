@@ -181,7 +181,7 @@ def test_in_lan_the_peer_is_the_client(lan: Runtime) -> None:
 
 
 def test_a_slow_or_silent_peer_keeps_nobody_waiting(lan: Runtime) -> None:
-    idle = [socket.create_connection(("127.0.0.1", lan.port)) for _ in range(50)]
+    idle = [socket.create_connection(("127.0.0.1", lan.port)) for _unused in range(50)]
     try:
         for peer in idle:
             peer.sendall(b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nu")

@@ -101,12 +101,12 @@ def test_a_taken_port_is_one_message(lan: Runtime, stopped: Runtime) -> None:
 @pytest.mark.threat("FWD-2")
 def test_the_epoch_advances_before_anything_is_served_and_the_heart_beats(stopped: Runtime) -> None:
     stopped.start()
-    first, _ = epoch_words(stopped)
+    first, _unused = epoch_words(stopped)
     assert first != 0
     until(lambda: time.monotonic_ns() - epoch_words(stopped)[1] < 2_000_000_000)
     assert stopped.stop() == 0
     stopped.start()
-    second, _ = epoch_words(stopped)
+    second, _unused = epoch_words(stopped)
     assert second > first
     assert stopped.epoch.stat().st_size == 16
 
@@ -134,7 +134,7 @@ def test_the_command_line_revokes_at_once_while_serve_runs(lan: Runtime) -> None
     browser = Browser(lan, "127.0.0.20")
     assert browser.sign_in("leaver").status_code == 303
     assert browser.get("/hosts").status_code == 200
-    before, _ = epoch_words(lan)
+    before, _unused = epoch_words(lan)
     disabled = lan.argos("user", "disable", "leaver", SUDO_USER="operator")
     assert (disabled.returncode, disabled.stderr) == (0, "")
     assert epoch_words(lan)[0] > before
@@ -202,7 +202,7 @@ def test_the_gates_word_of_a_session_seen_is_stored_and_rubbish_dropped(behind_c
     behind_caddy.write("UPDATE sessions SET last_seen_at = last_seen_at - 1000 WHERE edge_token_hash = ?", digest)
     query = "SELECT last_seen_at FROM sessions WHERE edge_token_hash = ?"
     old = behind_caddy.rows(query, digest)[0][0]
-    counter, _ = epoch_words(behind_caddy)
+    counter, _unused = epoch_words(behind_caddy)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as gate:
         for datagram in (b"", b"short", b"x" * 33, os.urandom(32), digest, digest):
             gate.sendto(datagram, str(behind_caddy.seen))

@@ -162,7 +162,7 @@ def test_a_lost_host_cookie_is_made_anew_instead_of_a_login_loop(runtime: Runtim
 def test_a_host_that_keeps_refusing_ends_in_a_page_not_in_a_loop(behind_caddy: Runtime) -> None:
     browser = Browser(behind_caddy)
     browser.sign_in()
-    answers = [browser.get(f"/login?rd={quote(WANTED, safe='')}").status_code for _ in range(4)]
+    answers = [browser.get(f"/login?rd={quote(WANTED, safe='')}").status_code for _unused in range(4)]
     assert answers == [303, 303, 303, 409]
 
 

@@ -59,7 +59,7 @@ class Passwords:
         self._slots = threading.Semaphore(free)
         self._places = threading.Semaphore(free + queue)
         self._wait = wait
-        version, _ = vault.key("password")
+        version, _unused = vault.key("password")
         # LOG-2: who has no password is checked against this one, of the same cost; nobody knows its password.
         self._dummy = PasswordHash(self._bcrypt(secrets.token_urlsafe(32), version), version)
 
@@ -96,7 +96,7 @@ class Passwords:
         return bcrypt.hashpw(self._pre_hash(password, version), bcrypt.gensalt(self._cost)).decode()
 
     def _pre_hash(self, password: str, version: int) -> bytes:
-        _, key = self._vault.key("password", version)
+        _unused, key = self._vault.key("password", version)
         digest = hmac.new(key, password.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
         return base64.b64encode(digest)
 

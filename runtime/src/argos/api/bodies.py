@@ -22,7 +22,7 @@ def read(req: falcon.Request, shape: type[Body], resource: str) -> Body:
     try:
         return msgspec.json.decode(raw, type=shape)
     except msgspec.ValidationError as error:
-        problem, _, path = str(error).partition(" - at `$")
+        problem, _unused, path = str(error).partition(" - at `$")
         field = path.rstrip("`").lstrip(".") or "body"
         raise Invalid([FieldError(resource, field, problem, "see the admin API's reference")]) from None
     except msgspec.DecodeError as error:

@@ -35,7 +35,7 @@ def document_of(state: State) -> dict[str, Any]:
         "settings": {
             name: stored.spec for (kind, name), stored in sorted(state.resources.items()) if kind == "settings"
         },
-        "hosts": [stored.spec for (kind, _), stored in sorted(state.resources.items()) if kind == "host"],
+        "hosts": [stored.spec for (kind, _unused), stored in sorted(state.resources.items()) if kind == "host"],
     }
 
 

@@ -19,7 +19,7 @@ def parse(text: str) -> dict[str, str]:
         stripped = line.strip()
         if not stripped or stripped[0] in "#;" or "=" not in stripped:
             continue
-        name, _, value = stripped.partition("=")
+        name, _unused, value = stripped.partition("=")
         found[name.strip()] = _unquote(value.strip())
     return found
 

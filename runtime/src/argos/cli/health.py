@@ -54,7 +54,7 @@ def status(options: argparse.Namespace) -> int:
             "mode": settings.mode,
             "serving": serving,
             "panel_host": state.edge.panel_host if state.edge else None,
-            "hosts": sum(1 for kind, _ in state.resources if kind == "host"),
+            "hosts": sum(1 for kind, _unused in state.resources if kind == "host"),
             "users": len(people),
             "set_up": application.accounts.setup_completed(),
             "etag": state.etag(),

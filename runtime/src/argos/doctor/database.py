@@ -98,5 +98,5 @@ class read_only:  # noqa: N801  # used as a verb
     def __enter__(self) -> sqlite3.Connection:
         return self._connection
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_unused: object) -> None:
         self._connection.close()

@@ -53,7 +53,7 @@ def culprit(active: State, changes: Sequence[Change], after: State, reason: str,
 
 
 def _halve(active: State, suspects: Sequence[Change], after: State, validate: Validate) -> Key | None:
-    for _ in range(_BUDGET):
+    for _unused in range(_BUDGET):
         if len(suspects) <= 1:
             break
         half = suspects[: len(suspects) // 2]

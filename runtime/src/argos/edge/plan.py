@@ -60,7 +60,9 @@ class State(msgspec.Struct, frozen=True):
     def hosts(self) -> tuple[Host, ...]:
         """Every published host, by name."""
         return tuple(
-            msgspec.convert(stored.spec, Host) for (kind, _), stored in sorted(self.resources.items()) if kind == "host"
+            msgspec.convert(stored.spec, Host)
+            for (kind, _unused), stored in sorted(self.resources.items())
+            if kind == "host"
         )
 
     def as_json(self) -> str:

@@ -121,11 +121,11 @@ def upstream_proxy(host: Host, context: RenderContext) -> dict[str, Any]:
         "response_header_timeout": "5m",
         "keep_alive": {"max_idle_conns_per_host": 64},
     }
-    if any(tls for _, tls in dials):
+    if any(tls for _unused, tls in dials):
         transport["tls"] = {}
     proxy: dict[str, Any] = {
         "handler": "reverse_proxy",
-        "upstreams": [{"dial": dial} for dial, _ in dials],
+        "upstreams": [{"dial": dial} for dial, _unused in dials],
         "transport": transport,
         "stream_close_delay": _STREAM_CLOSE_DELAY,
         "headers": {"request": _request_operations(host, context)},

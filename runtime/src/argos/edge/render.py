@@ -39,7 +39,7 @@ def render(state: State, context: RenderContext, *, fallback: bool = False) -> d
     certificates = [(host.name, host.tls or default_tls) for host in secure]
     if panel and panel_secure:
         certificates.append((panel, default_tls))
-    redirected = sorted(name for name, _ in certificates)
+    redirected = sorted(name for name, _unused in certificates)
     return {
         # Without this block a load opens TCP 2019; without the mode the socket is 0200.
         "admin": {"listen": f"unix/{context.admin_socket}|0660", "config": {"persist": False}},

@@ -142,7 +142,7 @@ def admits(rule: HostRule, session: SessionFacts) -> bool:
     if not (rule.users or rule.groups or rule.emails or rule.domains):
         return True
     email = _folded(session.email)
-    mailbox, _, domain = email.rpartition("@")
+    mailbox, _unused, domain = email.rpartition("@")
     return (
         _folded(session.username) in map(_folded, rule.users)
         or any(_folded(group) in map(_folded, rule.groups) for group in session.groups)

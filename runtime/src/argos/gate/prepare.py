@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-def run(environ: Mapping[str, str] = os.environ) -> int:
+def run(environ: Mapping[str, str]) -> int:
     """Open, read, and end the process by ``os._exit(0)``; return 1 when the database cannot be read.
 
     Without a database there is nothing to prepare: says so and returns 0.

@@ -59,7 +59,7 @@ class GatePaths(NamedTuple):
         )
 
 
-def run(environ: Mapping[str, str] = os.environ) -> int:
+def run(environ: Mapping[str, str]) -> int:
     """Serve until SIGTERM or SIGINT; the entry of ``argos gate``. Returns the exit status."""
     level = logging.getLevelNamesMapping().get(environ.get("ARGOS_LOG_LEVEL", "INFO").upper(), logging.INFO)
     logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(name)s: %(message)s")

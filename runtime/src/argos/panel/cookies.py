@@ -59,7 +59,7 @@ def tokens(req: falcon.Request, name: str) -> list[str]:
 def first(req: falcon.Request, name: str) -> str:
     """The first value sent for ``name``; empty when there is none. For cookies that carry no right."""
     for pair in (req.get_header("Cookie") or "").split(";"):
-        key, _, value = pair.strip().partition("=")
+        key, _unused, value = pair.strip().partition("=")
         if key == name:
             return value
     return ""

@@ -242,5 +242,5 @@ def wait_text(seconds: int) -> str:
 
 def _rounds(req: falcon.Request, name: str, mark: str) -> int:
     value = cookies.first(req, name)
-    was, _, count = value.partition(".")
+    was, _unused, count = value.partition(".")
     return int(count) if was == mark and count.isdigit() and len(count) == 1 else 0

@@ -45,7 +45,7 @@ def serve(application: Application) -> int:
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_unused: stop.set())
     application.epoch.advance()
     doors = _listeners(application)
     threads = background.Background()

@@ -162,7 +162,7 @@ def _said_plainly(path: Path) -> Iterator[None]:
     except OperationalError as error:
         raise Unavailable(f"Database {path}: {error.orig}") from error
     except DatabaseError as error:
-        if type(error) is DatabaseError:  # "file is not a database", "database disk image is malformed"
+        if getattr(error.orig, "sqlite_errorcode", None) in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
             raise Unavailable(f"Database {path}: {error.orig}") from error
         raise
 

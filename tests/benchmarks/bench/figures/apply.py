@@ -33,7 +33,7 @@ def apply(run: Run) -> Figures:
         if not answer["changed"]:
             raise AssertionError("the first apply changed nothing: the second proves nothing")
         times = []
-        for _ in range(REPEATS):
+        for _unused in range(REPEATS):
             took, again = _apply(stack, document)
             if again["changed"] or again["revision"] != answer["revision"]:
                 raise AssertionError("an unchanged document was applied again")

@@ -47,7 +47,7 @@ def _see_all(stack: stacks.Stack, tokens: list[str]) -> None:
         for begin in range(0, len(tokens), BATCH):
             batch = tokens[begin : begin + BATCH]
             connection.sendall(b"".join(_request(token) for token in batch))
-            for _ in batch:
+            for _unused in batch:
                 _expect_pass(answers)
 
 
