@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-GENERATOR = CHECKOUT / "bin" / "threat-model"
+GENERATOR = CHECKOUT / "scripts" / "threat_model.py"
 
 
 @pytest.fixture(scope="module")

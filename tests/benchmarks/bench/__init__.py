@@ -1,1 +1,1 @@
-"""Argos's figures, measured on loopback with the real parts; run by ``bin/bench``."""
+"""Argos's figures, measured on loopback with the real parts; run by ``scripts/bench``."""

@@ -1,4 +1,4 @@
-"""``bin/bench``: measure, print a table, write ``build/bench.json``."""
+"""``scripts/bench``: measure, print a table, write ``build/bench.json``."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="bin/bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("guest", nargs="?", default="", help="whose make up is reported (default: the newest)")
     parser.add_argument("--quick", action="store_true", help="one cycle of 1 s slices: proves that the harness works")
     parser.add_argument("--noisy", action="store_true", help="take cycles although others use the machine")

@@ -38,7 +38,7 @@ def drive(target: Target, seconds: int, core: int) -> Load:
     """
     wrk = shutil.which("wrk")
     if wrk is None:
-        raise LoadFailed("wrk is not installed: bin/bench installs it with apt-get")
+        raise LoadFailed("wrk is not installed: scripts/bench installs it with apt-get")
     argv = ["taskset", "-c", str(core), wrk, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s"]
     for name, value in target.headers:
         argv += ["-H", f"{name}: {value}"]

@@ -32,7 +32,7 @@ FIGURES: dict[str, Callable[[Run], Figures]] = {}
 
 
 def figure(function: Callable[[Run], Figures]) -> Callable[[Run], Figures]:
-    """Register a function that returns figures by name; ``bin/bench --only NAME`` calls it alone."""
+    """Register a function that returns figures by name; ``scripts/bench --only NAME`` calls it alone."""
     FIGURES[function.__name__] = function
     return function
 

@@ -23,7 +23,7 @@ def up(run: Run) -> Figures:
 
 
 def read(path: Path) -> Figures:
-    """Return the figures in what ``bin/up`` noted; a kind of run that was not made here is left out."""
+    """Return the figures in what ``scripts/up.py`` noted; a kind of run that was not made here is left out."""
     noted = json.loads(path.read_text(encoding="utf-8"))
     figures = {}
     if "cold" in noted:

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Everything that proves the project, on a guest of its own, which is removed at the end, whatever happened.
 
 Two lanes where two cores allow: what needs the guest waits for it, and what measures or attacks it runs alone.
@@ -16,12 +15,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from stages import GO_MODULE, TOP, Stage, budget, conclude, go, prepared, say, together
 
-GUEST = "argos-t" + hashlib.sha256(str(TOP).encode()).hexdigest()[:6]
+CHECKOUT = hashlib.sha256(str(TOP).encode()).hexdigest()[:6]  # two checkouts' guests do not meet
+GUEST = f"argos-t{CHECKOUT}"
+MOLECULE = {"ARGOS_MOLECULE_GUEST": f"argos-m{CHECKOUT}"}
 
 
 def down() -> Stage:
     """Return the stage that removes the guest."""
-    return Stage("down", [str(TOP / "bin/down"), GUEST], 120)
+    return Stage("down", [str(TOP / "scripts/down"), GUEST], 120)
 
 
 def main() -> int:
@@ -30,18 +31,22 @@ def main() -> int:
     golang = {"PATH": f"{Path(go()).parent}:{TOP / '.venv/bin'}:{os.environ.get('PATH', '')}", "GOTOOLCHAIN": "local"}
     guest = {"ARGOS_GUEST": GUEST}
     e2e = ["pytest", "-q", "-c", "tests/e2e/pytest.ini", "tests/e2e"]
-    check = Stage("check", [str(TOP / "bin/check"), "--prepared"], budget("CHECK"))
+    check = Stage("check", [sys.executable, str(TOP / "scripts/check.py"), "--prepared"], budget("CHECK"))
     race = Stage("go-race", ["sh", "-ec", f"cd {GO_MODULE} && go test -race ./..."], budget("GO"), golang)
     sanity = Stage("sanity", [str(TOP / "scripts/sanity")], budget("SANITY"))
-    up = Stage("up", [str(TOP / "bin/up"), "--guest", GUEST], budget("UP"))
-    again = Stage("up-again", ["sh", "-ec", f"bin/up --guest {GUEST} | tee /dev/stderr | grep -qx changed=0"], 240)
+    up = Stage("up", [sys.executable, str(TOP / "scripts/up.py"), "--guest", GUEST], budget("UP"))
+    again = Stage(
+        "up-again",
+        ["sh", "-ec", f"python3 scripts/up.py --guest {GUEST} | tee /dev/stderr | grep -x changed=0 >/dev/null"],
+        240,
+    )
     integration = Stage("integration", ["pytest", "-q", "-n", "2", "tests/integration"], budget("INTEGRATION"), guest)
     end_to_end = Stage("e2e", e2e, budget("E2E"), guest)
-    molecule = Stage("molecule", ["molecule", "test"], budget("MOLECULE"))
+    molecule = Stage("molecule", ["molecule", "test"], budget("MOLECULE"), MOLECULE)
     last = down()
     rounds = [[[check], [up, again]], [[sanity, race, molecule], [end_to_end]], [[integration]]]
-    if subprocess.call([str(TOP / "bin/down"), GUEST], cwd=TOP, stdout=subprocess.DEVNULL):
-        say(f"what an interrupted run left of {GUEST} could not be removed: see `bin/down {GUEST}`")
+    if subprocess.call([str(TOP / "scripts/down"), GUEST], cwd=TOP, stdout=subprocess.DEVNULL):
+        say(f"what an interrupted run left of {GUEST} could not be removed: see `scripts/down {GUEST}`")
         return 1
     try:
         for lanes in rounds:

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """The quick checks: format, lint, types, playbooks, unit tests, Go. Two lanes, for two cores."""
 
 from __future__ import annotations

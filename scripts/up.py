@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """From nothing to a working edge: prepare this machine, run playbooks/site.yml, say how long each part took.
 
-    bin/up [--guest NAME] [--inventory PATH] [--playbook FILE] [--] [ansible-playbook's own arguments …]
+    python3 scripts/up.py [--guest NAME] [--inventory PATH] [--playbook FILE] [--] [ansible-playbook's own arguments …]
 
 Writes .argos/<guest>/timings.json: for "cold" (the guest was made) and "warm" runs the seconds by part, the total, and
 how many changes Ansible reported. The first credentials are printed to a terminal only.
@@ -132,8 +131,10 @@ def main() -> int:
     options.guest = options.guest or default_guest()
     existing = options.inventory.resolve() != (TOP / "inventory/example").resolve()
     began = time.monotonic()
-    checks = [str(TOP / "bin/preflight"), "up", options.guest] + (["--existing"] if existing else [])
-    for step in (checks, [str(TOP / "bin/prepare"), "controller"], [str(TOP / "bin/build-wheel")]):
+    checks = [sys.executable, str(TOP / "scripts/preflight.py"), "up", options.guest] + (
+        ["--existing"] if existing else []
+    )
+    for step in (checks, [str(TOP / "scripts/prepare"), "controller"], [str(TOP / "scripts/build-wheel")]):
         status = subprocess.call(step)
         if status:
             return status

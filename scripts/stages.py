@@ -165,7 +165,10 @@ def conclude(stages: list[Stage]) -> int:
 
 def prepared(goal: str, *arguments: str) -> None:
     """Name what is missing, then make this machine ready; exit when either fails."""
-    for command in ([str(TOP / "bin/preflight"), goal, *arguments], [str(TOP / "bin/prepare"), "test"]):
+    for command in (
+        [sys.executable, str(TOP / "scripts/preflight.py"), goal, *arguments],
+        [str(TOP / "scripts/prepare"), "test"],
+    ):
         status = subprocess.call(command, cwd=TOP)
         if status:
             sys.exit(status)

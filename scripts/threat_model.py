@@ -1,8 +1,7 @@
-#!/usr/bin/env python3
 """Write docs/threat-model.md: each promise, how it is kept, and the tests that prove it.
 
-    bin/threat-model            write the page
-    bin/threat-model --check    fail when the page is not what would be written
+    python3 scripts/threat_model.py            write the page
+    python3 scripts/threat_model.py --check    fail when the page is not what would be written
 
 Tests are found without running them: functions, classes and modules of test files that
 carry ``@pytest.mark.threat("ID")``, and Go tests with ``// threat: ID`` above them.
@@ -95,7 +94,7 @@ def page(known: dict[str, Any], proofs: Proofs) -> str:
     rows = [row for group in known["groups"] for row in group["rows"]]
     open_rows = [row["id"] for row in rows if not proofs.get(row["id"])]
     lines = [
-        "<!-- Written by bin/threat-model from docs/threat-rows.yml and the tests' markers. Do not edit. -->",
+        "<!-- Written by scripts/threat_model.py from docs/threat-rows.yml and the tests' markers. Do not edit. -->",
         "# Threat model",
         "",
         "What Argos promises against whoever reaches it from the internet, guesses passwords, or has taken over one of",
@@ -131,7 +130,7 @@ def main() -> int:
     if "--check" not in sys.argv[1:]:
         PAGE.write_text(text, encoding="utf-8")
     elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
-        print("docs/threat-model.md is not current: run bin/threat-model and commit the page", file=sys.stderr)
+        print("docs/threat-model.md is not current: run scripts/threat_model.py and commit the page", file=sys.stderr)
         return 1
     return 0
 

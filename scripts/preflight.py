@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """Name everything that would stop `make up` or `make test`, before anything is changed.
 
-    bin/preflight up|test|check GUEST [--existing]
+    python3 scripts/preflight.py up|test|check GUEST [--existing]
 
 Prints one line for each problem and exits 1 when there is one. Written for Python 3.6, so that an old one can say so.
 """
