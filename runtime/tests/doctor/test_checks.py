@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from argos.audit import Actor, Audit
 from argos.clock import SystemClock
 from argos.doctor.clients import check_clients
 from argos.doctor.database import check_clock, check_database, check_disk
@@ -21,6 +22,8 @@ from argos.doctor.examine import examine
 from argos.doctor.finding import Finding, worst
 from argos.doctor.key import check_key
 from argos.doctor.neighbours import check_caddy, check_gate, check_lapi
+from argos.doctor.record import check_record
+from argos.scrub import Scrubber
 from argos.settings import Settings
 from argos.storage.engine import Storage
 from argos.vault import Vault
@@ -85,6 +88,25 @@ def test_the_wrong_key_is_told_by_its_id(database: Path) -> None:
     assert wrong.state == "failed"
     assert "wants the master key with id" in wrong.message
     assert check_key(Settings(master_key=None, data_dir=database.parent)).state == "failed"
+
+
+@pytest.mark.threat("DAT-3")
+def test_a_row_taken_out_of_the_record_shows(database: Path) -> None:
+    settings = Settings(master_key=bytes(32), data_dir=database.parent)
+    storage = Storage(database, SystemClock())
+    audit = Audit(storage, Vault(storage, bytes(32)), Scrubber())
+    for name in ("alice", "bob", "carol"):
+        with storage.write() as connection:
+            audit.record(connection, Actor("cli", "root"), "user.create", f"user/{name}")
+    storage.close()
+    assert check_record(settings).state == "ok"
+    connection = sqlite3.connect(database)
+    connection.execute("DELETE FROM audit WHERE id = 2")
+    connection.commit()
+    connection.close()
+    found = check_record(settings)
+    assert found.state == "failed"
+    assert "row 2" in found.message
 
 
 def test_a_clock_that_was_set_back_shows(database: Path) -> None:

@@ -21,7 +21,7 @@ def doctor(options: argparse.Namespace) -> int:
     # The gate's directory is closed to argos, so root looks before it becomes argos.
     gate = check_gate(settings.gate_socket) if os.geteuid() == 0 else None
     settle(settings)
-    findings = examine(settings, gate=gate)
+    findings = examine(settings, gate=gate, whole_record=True)
     broken = worst(findings) != "ok"
     if options.json:
         import msgspec

@@ -7,19 +7,25 @@ from argos.doctor.database import check_clock, check_database, check_disk, decla
 from argos.doctor.finding import Finding
 from argos.doctor.key import check_key
 from argos.doctor.neighbours import check_caddy, check_gate, check_lapi
+from argos.doctor.record import check_record
 from argos.settings import Settings
 
 
-def examine(settings: Settings, *, key: Finding | None = None, gate: Finding | None = None) -> list[Finding]:
-    """Run every check as the user this process is.
+def examine(
+    settings: Settings, *, key: Finding | None = None, gate: Finding | None = None, whole_record: bool = False
+) -> list[Finding]:
+    """Run every check as the user this process is; ``whole_record`` also reads the audit from end to end.
 
     ``key`` and ``gate`` are findings made already: by a process that holds the open
     vault, and by root before it gave up its rights (the user ``argos`` may not enter
     the gate's directory).
     """
+    database, key = check_database(settings.database), key or check_key(settings)
+    sound = database.state == "ok" and key.state == "ok"
     return [
-        check_database(settings.database),
-        key or check_key(settings),
+        database,
+        key,
+        *([check_record(settings)] if whole_record and sound else []),
         check_disk([settings.data_dir, settings.edge_dir, settings.access_log.parent]),
         check_clock(settings.database),
         check_caddy(settings.caddy_socket, settings.edge_dir / "caddy.json"),

@@ -22,7 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from argos.clock import Clock
-from argos.errors import ArgosError, Unavailable
+from argos.errors import Unavailable
 
 BUSY_TIMEOUT_S = 10
 FILE_MODE = 0o640  # the group, argos-gate, reads
@@ -92,18 +92,6 @@ class Storage:
         self._create_file()
         with _said_plainly(self.path):
             upgrade(self.path)
-
-    def quick_check(self) -> list[str]:
-        """Return what SQLite finds wrong with the file, nothing if it is sound (for ``argos doctor``)."""
-        try:
-            with self.read() as connection:
-                found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA quick_check(20)")]
-                broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(20)
-        except (ArgosError, DatabaseError) as error:
-            return [str(error.__cause__ or error)]
-        return [line for line in found if line != "ok"] + [
-            f"row {row[1]} of {row[0]} refers to a missing row of {row[2]}" for row in broken
-        ]
 
     def close(self) -> None:
         """Close every connection."""

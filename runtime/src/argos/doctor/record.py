@@ -1,0 +1,35 @@
+"""Whether the record of mutations is whole (DAT-3)."""
+
+from __future__ import annotations
+
+from argos.audit import Audit
+from argos.clock import SystemClock
+from argos.doctor.finding import Finding
+from argos.errors import ArgosError
+from argos.scrub import Scrubber
+from argos.settings import Settings
+from argos.storage.engine import Storage
+from argos.vault import Vault
+
+
+def check_record(settings: Settings) -> Finding:
+    """Every row of the audit follows from the one before it, and the last is the last.
+
+    Reads the whole record, so it is the doctor's, not the health answer's.
+    """
+    name = "record"
+    storage = Storage(settings.database, SystemClock())
+    try:
+        broken = Audit(storage, Vault(storage, settings.require_master_key()), Scrubber()).verify()
+    except ArgosError as error:
+        return Finding(name, "unknown", f"The record of changes cannot be read: {error}", "Mend what is broken above.")
+    finally:
+        storage.close()
+    if broken is not None:
+        return Finding(
+            name,
+            "failed",
+            f"The record of changes was altered: row {broken} is changed or missing.",
+            "Somebody wrote to the database beside the runtime. Compare with a backup, and look who can become root.",
+        )
+    return Finding(name, "ok", "The record of changes is whole.")
