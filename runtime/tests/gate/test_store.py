@@ -127,14 +127,30 @@ def test_a_writer_killed_in_the_middle_changes_nothing(gate, database, heart) ->
     assert gate.ask(token).status == 302
 
 
-def as_nobody(argv: list[str], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(argv, env=environ, capture_output=True, text=True, check=False, user=65534, timeout=30)
+# Only after the imports: the checkout itself may be closed to other users.
+BECOME_NOBODY = """
+import os
+def become_nobody():
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+"""
+
+
+def reading(code: str, database: Path) -> list[str]:
+    return [sys.executable, "-c", BECOME_NOBODY + textwrap.dedent(code), str(database)]
+
+
+def read_once(database: Path, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = reading(READER, database)
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=30)
 
 
 READER = """
     import sys
     from pathlib import Path
     from argos.gate.store import Store
+    become_nobody()
     print(Store(Path(sys.argv[1])).settings().cookie_name)
 """
 
@@ -142,6 +158,7 @@ LASTING_READER = """
     import sys
     from pathlib import Path
     from argos.gate.store import Store
+    become_nobody()
     store = Store(Path(sys.argv[1]))
     for _ in sys.stdin:
         print(store.settings().idle_seconds, flush=True)
@@ -161,7 +178,7 @@ def open_to_nobody(database, tmp_path: Path) -> Path:
 
 
 def prepare(environ: dict[str, str]) -> None:
-    code = "from argos.gate.prepare import run; raise SystemExit(run())"
+    code = "import os; from argos.gate.prepare import run; raise SystemExit(run(os.environ))"
     prepared = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
     assert prepared.returncode == 0, prepared.stderr
 
@@ -173,9 +190,8 @@ def test_a_gate_that_began_alone_sees_every_commit_of_writers_that_come_and_go(d
     environ = {"ARGOS_DATA_DIR": str(data), "PATH": os.environ["PATH"]}
     prepare(environ)
     reader = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(LASTING_READER), str(data / "argos.db")],
+        reading(LASTING_READER, data / "argos.db"),
         env=environ,
-        user=65534,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -209,19 +225,18 @@ def test_a_gate_that_began_alone_sees_every_commit_of_writers_that_come_and_go(d
 def test_prepare_lets_a_reader_without_write_permission_open_the_database(database, tmp_path) -> None:
     data = open_to_nobody(database, tmp_path)
     environ = {"ARGOS_DATA_DIR": str(data), "PATH": os.environ["PATH"]}
-    read = [sys.executable, "-c", textwrap.dedent(READER), str(data / "argos.db")]
-    alone = as_nobody(read, environ)
+    alone = read_once(data / "argos.db", environ)
     assert alone.returncode != 0, "the test proves nothing if the reader can open it unprepared"
     prepare(environ)
     assert (data / "argos.db-wal").exists()
     assert (data / "argos.db-shm").exists()
-    after = as_nobody(read, environ)
+    after = read_once(data / "argos.db", environ)
     assert after.stdout == "__Secure-argos_session\n", after.stderr
 
 
 def test_prepare_without_a_database_is_no_failure(tmp_path) -> None:
     environ = {"ARGOS_DATA_DIR": str(tmp_path), "PATH": os.environ["PATH"]}
-    code = "from argos.gate.prepare import run; raise SystemExit(run())"
+    code = "import os; from argos.gate.prepare import run; raise SystemExit(run(os.environ))"
     done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "no database yet" in done.stdout
@@ -231,7 +246,7 @@ def test_prepare_without_a_database_is_no_failure(tmp_path) -> None:
 def test_prepare_tells_a_broken_database(tmp_path) -> None:
     (tmp_path / "argos.db").write_bytes(b"no database" * 1000)
     environ = {"ARGOS_DATA_DIR": str(tmp_path), "PATH": os.environ["PATH"]}
-    code = "from argos.gate.prepare import run; raise SystemExit(run())"
+    code = "import os; from argos.gate.prepare import run; raise SystemExit(run(os.environ))"
     done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "cannot be read" in done.stderr
