@@ -26,5 +26,7 @@ def chromium(guest: Guest) -> Iterator[Browser]:
                 "--disable-dev-shm-usage",
             ],
         )
-        yield browser
-        browser.close()
+        try:
+            yield browser
+        finally:
+            browser.close()
