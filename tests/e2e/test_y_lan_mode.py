@@ -8,7 +8,7 @@ import httpx
 import pytest
 from lab.guest import Guest
 from lab.namespace import PublicNetwork
-from lab.people import Panel, Person, hidden_fields
+from lab.people import Panel, Person, hidden_fields, somebody_unknown
 from lab.polling import until
 from lab.visitor import Visitor
 
@@ -75,7 +75,7 @@ def test_a_foreign_host_is_refused(guest: Guest, visitor: Visitor, lan: str) -> 
 @pytest.mark.threat("LOG-3")
 def test_a_forwarded_address_is_not_believed(new_visitor, lan: str, alice: Person) -> None:
     guesser, other = new_visitor(), new_visitor()
-    wrong = Person("e2e-nobody-here-either", "guess")
+    wrong = somebody_unknown()
     for number in range(5):
         claim = {"X-Forwarded-For": f"192.0.2.{number}", "Argos-Client-Ip": f"192.0.2.{number}"}
         assert submit(guesser, lan, wrong, **claim).status_code != 303

@@ -93,7 +93,7 @@ class Guest:
 
     def boot_id(self) -> str:
         """Return what changes with each boot: the moment at which process 1 began."""
-        return self.shell("stat -c %Y /proc/1; cut -d' ' -f22 /proc/1/stat")
+        return self.shell("stat -c %Y /proc/1; cut -d' ' -f22 /proc/1/stat", timeout=8)
 
     def drop_shell(self) -> None:
         """Close the shared connection: a guest that goes down leaves it hanging."""

@@ -108,6 +108,11 @@ def new_password() -> str:
     return "e2e " + secrets.token_urlsafe(18)
 
 
+def somebody_unknown() -> Person:
+    """Return a name that no account has and no earlier run tried: failures are counted by account too."""
+    return Person(f"e2e-unknown-{secrets.token_hex(4)}", "guess")
+
+
 def first_admin(guest: Guest) -> Person:
     """Return the admin of the first run, with the password in force as far as the suite knows it."""
     remembered = guest.state / "e2e-admin.json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import signal
 import socket
 import stat
 import struct
@@ -218,3 +219,17 @@ def test_memory_stays_small(behind_caddy: Runtime) -> None:
     status = Path(f"/proc/{process.pid}/status").read_text()
     resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
     assert resident < 110 * 1024, f"{resident // 1024} MiB"
+
+
+def test_a_stop_that_reaches_a_halted_process_ends_it_all_the_same(stopped: Runtime) -> None:
+    """As systemd-shutdown does it: all stopped, then SIGTERM, then all go on; any thread may take the signal."""
+    stopped.start()
+    process = stopped.process
+    assert process is not None
+    process.send_signal(signal.SIGSTOP)
+    state = Path(f"/proc/{process.pid}/stat")
+    until(lambda: state.read_text().rpartition(")")[2].split()[0] == "T")
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGCONT)
+    assert process.wait(10) == 0
+    stopped.process = None

@@ -62,7 +62,10 @@ def serve(application: Application) -> int:
         door.start()
     notify_ready()
     logger.info("serving (%s)", application.settings.mode)
-    stop.wait()
+    # A signal that reached a stopped process (systemd-shutdown stops all before SIGTERM) may be taken by another
+    # thread, which does not wake this one: look again each second.
+    while not stop.wait(1.0):
+        pass
     logger.info("stopping")
     for door in doors:
         door.stop()
