@@ -130,6 +130,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"rate_limit": {"requests": True, "window": 1}}, "rate_limit.requests"),
     ({"tls": {"mode": "manual"}}, "tls.mode"),
     ({"tls": {"email": "nobody"}}, "tls.email"),
+    ({"tls": {"email": "{env.HOME}@home.example"}}, "tls.email"),
+    ({"tls": {"email": "{file./etc/hostname}@home.example"}}, "tls.email"),
+    ({"upstreams": [{"url": "http://[fe80::1%{env.HOME}]:80"}]}, "upstreams[0].url"),
     ({"request_headers": {"set": {"X Y": "1"}}}, "request_headers.set.X Y"),
     ({"request_headers": {"set": {"X-A": "1\r\nX-Auth-User: root"}}}, "request_headers.set.X-A"),
     ({"request_headers": {"set": {"X-A": {"secret": "../x"}}}}, "request_headers.set.X-A.secret"),
@@ -163,6 +166,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"rules": [{"priority": 1, "match": {"remote_ip": ["10.0.0.1/8"]}, "action": {"type": "block"}}]},
+        "rules[0].match.remote_ip[0]",
+    ),
+    (
+        {"rules": [{"priority": 1, "match": {"remote_ip": ["fe80::1%{env.HOME}"]}, "action": {"type": "block"}}]},
         "rules[0].match.remote_ip[0]",
     ),
     ({"access_log": "false"}, "access_log"),

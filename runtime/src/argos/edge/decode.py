@@ -41,7 +41,8 @@ MAX_NETWORKS = 256
 
 SECRET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,63}")
-_EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,253}")
+# No braces: Caddy's ACME issuer replaces placeholders in it, and would send a CA what {file.…} holds.
+_EMAIL = re.compile(r"[^@\s\x00-\x1f{}]{1,64}@[A-Za-z0-9.-]{1,253}")
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,19}")
 _URL_TEXT = re.compile(r"[\x21-\x7e]+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
+_ZONE = re.compile(r"[A-Za-z0-9._-]{1,15}")
+
 # Never an upstream: LAPI, Caddy's admin (its default port) and the panel would answer a visitor as one of us.
 _OUR_PORTS = {8080: "CrowdSec's LAPI", 2019: "Caddy's admin API", 9080: "the panel"}
 
@@ -40,7 +42,7 @@ def network_problem(text: str) -> str | None:
         ipaddress.ip_network(text)
     except ValueError as reason:
         return f"is {text!r}: {reason}"
-    return None
+    return _zone_problem(text.partition("/")[0])
 
 
 def upstream_problem(url: str) -> str | None:
@@ -69,9 +71,19 @@ def _dialed_problem(host: str, netloc: str, port: int) -> str | None:
             return host_problem
     elif isinstance(address, ipaddress.IPv6Address) and not netloc.startswith("["):
         return f"is the address {host}, which must stand in brackets"
+    elif zone_problem := _zone_problem(host):
+        return zone_problem
     loopback = is_loopback(host, address)
     if loopback and port in _OUR_PORTS:
         return f"is {_OUR_PORTS[port]}"
+    return None
+
+
+def _zone_problem(address: str) -> str | None:
+    # RFC 4007 §11: Python takes any text as a zone, and Caddy would replace a placeholder in it.
+    zone = address.partition("%")[2]
+    if zone and not _ZONE.fullmatch(zone):
+        return f"is {address!r}, whose zone is no interface's name"
     return None
 
 
