@@ -202,6 +202,24 @@ func TestAnAttackBehindALargeFileNeverReachesTheUpstream(t *testing.T) {
 	}
 }
 
+// ING-2: PHP ignores these and takes the part for a field; Go alone takes it for a file, whose content nobody inspects.
+func TestAFieldThatOnlySomeTakeForAFileIsRefused(t *testing.T) {
+	e := serve(t, "On", nil)
+	for name, disposition := range map[string]string{
+		"extended":      `form-data; name="q"; filename*=UTF-8''a.txt`,
+		"continued":     `form-data; name="q"; filename*0="a.txt"`,
+		"inside a name": `form-data; name="q; filename=a"; filename*=UTF-8''a.txt`,
+		"two lines":     "form-data; name=\"q\"; filename=\"a.txt\"\r\nContent-Disposition: form-data; name=\"q\"",
+	} {
+		body := "--xyz\r\nContent-Disposition: " + disposition +
+			"\r\n\r\n1' UNION SELECT username, password FROM users-- -\r\n--xyz--\r\n"
+		resp := e.send(t, "POST", "/", "multipart/form-data; boundary=xyz", strings.NewReader(body))
+		if resp.StatusCode != 403 && resp.StatusCode != 400 {
+			t.Errorf("%s: %d, want a refusal", name, resp.StatusCode)
+		}
+	}
+}
+
 func TestAMalformedMultipartBodyIsRefusedInBlockAndPassesInDetect(t *testing.T) {
 	for name, body := range map[string]string{
 		"cut":         "--xyz\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nvalue",

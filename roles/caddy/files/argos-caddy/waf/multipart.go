@@ -8,6 +8,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -19,7 +20,10 @@ const (
 	fileChunk = 32 << 10
 )
 
-var errHeldTooLong = errors.New("too much between two parts")
+var (
+	errHeldTooLong = errors.New("too much between two parts")
+	errOddFile     = errors.New("a part is a file to some parsers and a field to others")
+)
 
 // multipartBody lets the contents of file parts stream to the upstream, and inspects everything else: each part's
 // headers and the values of fields go to the engine as a body with the files left empty. A field that follows a large
@@ -142,6 +146,9 @@ func (b *multipartBody) advance() error {
 	if err != nil {
 		return b.malformed(err)
 	}
+	if oddFile(part) {
+		return b.malformed(errOddFile)
+	}
 	before := b.skeleton.Len()
 	fmt.Fprintf(&b.skeleton, "--%s\r\n", b.boundary)
 	for name, values := range part.Header {
@@ -163,6 +170,19 @@ func (b *multipartBody) advance() error {
 		return over
 	}
 	return b.malformed(err)
+}
+
+var (
+	quoted        = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+	plainFilename = regexp.MustCompile(`(?i);[ \t]*filename[ \t]*=`)
+)
+
+// oddFile tells whether Go takes the part for a file where another parser takes it for a field: Go also reads a name
+// from "filename*" and "filename*0" (RFC 2231), which RFC 7578 §4.2 forbids and PHP, for one, ignores; and of two
+// Content-Disposition lines parsers pick either. Coraza parses as Go does, so the field's value would be seen by nobody.
+func oddFile(part *multipart.Part) bool {
+	lines := part.Header.Values("Content-Disposition")
+	return part.FileName() != "" && (len(lines) != 1 || !plainFilename.MatchString(quoted.ReplaceAllString(lines[0], `""`)))
 }
 
 func (b *multipartBody) finish() error {
