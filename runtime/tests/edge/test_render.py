@@ -129,6 +129,14 @@ def test_a_thousand_hosts_are_found_in_two_steps_and_wildcards_come_last() -> No
     assert sorted(found) == sorted(names)
 
 
+@pytest.mark.threat("ING-6")
+def test_a_wildcard_without_tls_answers_for_no_name_that_has_tls() -> None:
+    wild = host("*.home.example", tls={"mode": "off"})
+    config = rendered(wild, host("a.home.example"), host("b.home.example", tls={"mode": "off"}))
+    named = [route["match"][0]["host"] for route in servers(config)["plain"]["routes"] if "match" in route]
+    assert named == [["b.home.example"], ["a.home.example", "argos.home.example"], ["*.home.example"]]
+
+
 def test_tls_off_is_served_on_port_80_and_the_rest_is_redirected() -> None:
     config = rendered(
         host(), host("plain.home.example", tls={"mode": "off"}), host("le.home.example", tls={"mode": "auto"})

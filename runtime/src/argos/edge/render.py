@@ -85,9 +85,12 @@ class _Server:
         }
 
     def plain(self, hosts: list[Host], redirected: list[str], panel: str | None) -> dict[str, Any]:
-        routes = self._entrance(hosts) + self._panel(panel, hsts=False) + self._hosts(hosts, hsts=False)
-        if redirected:
-            routes.append(self._to_https(redirected))
+        routes = self._entrance(hosts) + self._panel(panel, hsts=False)
+        # A wildcard without TLS must not answer on port 80 for a name that has TLS, the panel's among them (ING-6).
+        for wild in (False, True):
+            routes += self._hosts([host for host in hosts if host.name.startswith("*") == wild], hsts=False)
+            if names := [name for name in redirected if name.startswith("*") == wild]:
+                routes.append(self._to_https(names))
         return {
             **self._base(self._context.http_port, hosts, hsts=False),
             "protocols": ["h1"],
