@@ -50,6 +50,8 @@ users = Table(
     Column("disabled", Boolean, nullable=False, server_default=text("0")),
     Column("created_at", Integer, nullable=False),
     Column("updated_at", Integer, nullable=False),
+    Column("groups", Text, nullable=False, server_default="[]"),  # JSON list of names; the gate reads it
+    Column("email_verified", Boolean, nullable=False, server_default=text("0")),
     CheckConstraint("role IN ('admin', 'member')", name="role"),
     sqlite_autoincrement=True,  # an id is never reused: audit rows name it for ever
 )
@@ -69,6 +71,10 @@ sessions = Table(
     Column("expires_at", Integer, nullable=False),  # absolute; idle is last_seen_at + gate_settings.idle_seconds
     Column("address", Text, nullable=False),
     Column("user_agent", Text, nullable=False, server_default=""),
+    Column("second_factor", Boolean, nullable=False, server_default=text("0")),  # proved in this session
+    Column("proved_at", Integer, nullable=False, server_default=text("0")),  # last password or code: sensitive changes
+    Column("provider", Text, nullable=False, server_default="local"),
+    Column("id_token", LargeBinary),  # sealed; the hint of RP-initiated logout
     CheckConstraint("assurance IN ('full', 'second_factor', 'password_change')", name="assurance"),
     Index(None, "user_id"),
     Index(None, "expires_at"),
@@ -95,6 +101,59 @@ known_devices = Table(
     Column("created_at", Integer, nullable=False),
     Column("last_used_at", Integer, nullable=False),
     Index(None, "user_id"),
+)
+
+# A confirmed TOTP secret; ``last_step`` is the newest time step that was used (RFC 6238 §5.2: each once).
+totp = Table(
+    "totp",
+    metadata,
+    Column("user_id", Integer, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("secret", LargeBinary, nullable=False),  # sealed
+    Column("confirmed_at", Integer),  # NULL: shown, not yet confirmed by a code
+    Column("last_step", Integer, nullable=False, server_default=text("0")),
+    Column("created_at", Integer, nullable=False),
+)
+
+# The unused recovery codes, all in one sealed blob that is replaced by compare-and-swap (LOG-4).
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    Column("user_id", Integer, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("codes", LargeBinary, nullable=False),  # sealed
+    Column("created_at", Integer, nullable=False),
+)
+
+# One-time links by which a new person sets a password.
+password_links = Table(
+    "password_links",
+    metadata,
+    Column("token_hash", LargeBinary(32), primary_key=True),
+    Column("user_id", Integer, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("expires_at", Integer, nullable=False),
+    Index(None, "user_id"),
+    Index(None, "expires_at"),
+)
+
+# Who a provider's people are here: (issuer, subject), never the e-mail.
+oidc_identities = Table(
+    "oidc_identities",
+    metadata,
+    Column("issuer", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("user_id", Integer, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("created_at", Integer, nullable=False),
+    Index(None, "user_id"),
+)
+
+# Sign-ins begun at a provider and not yet come back: single use, 10 min, bounded (OIDC-1, DAT-4).
+oidc_pending = Table(
+    "oidc_pending",
+    metadata,
+    Column("state_hash", LargeBinary(32), primary_key=True),
+    Column("browser_hash", LargeBinary(32), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),  # nonce, PKCE verifier, issuer, return URL, who links
+    Column("created_at", Integer, nullable=False),
+    Index(None, "created_at"),
 )
 
 # What the operator has declared, as of the active revision.
