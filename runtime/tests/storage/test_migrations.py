@@ -36,14 +36,14 @@ def test_the_migrated_schema_is_the_declared_one_to_the_letter(storage: Storage,
     def words(sql: str) -> list[str]:
         # Columns that a migration added and table constraints may stand in another order.
         parts, depth = [""], 0
-        for character in " ".join(sql.split()):
+        for character in " ".join(sql.split()).removesuffix(")"):
             depth += {"(": 1, ")": -1}.get(character, 0)
             if character == "," and depth == 1:
                 parts.append("")
             else:
                 parts[-1] += character
         head, _bracket, first = parts[0].partition("(")
-        return [head.strip(), *sorted(part.strip().removesuffix(")").strip() for part in [first, *parts[1:]])]
+        return [head.strip(), *sorted(part.strip() for part in [first, *parts[1:]])]
 
     with declared.connect() as connection:
         wanted = {name: words(sql) for name, sql in connection.execute(query)}
