@@ -121,6 +121,8 @@ def specification(options: dict[str, dict]) -> dict[str, dict]:
     result = {}
     for name, option in options.items():
         spec = {key: value for key, value in option.items() if key not in {"description", "options"}}
+        if option["type"] != "bool" and any(word in name for word in ("secret", "token")):
+            spec["no_log"] = False  # a secret's name or a method, never a value
         if "options" in option:
             spec["options"] = specification(option["options"])
         result[name] = spec
@@ -148,7 +150,7 @@ def fragment(title: str, options: dict[str, dict]) -> str:
 
 
 def _literal(options: dict[str, dict]) -> str:
-    return json.dumps(options, indent=4).replace(": true", ": True")
+    return json.dumps(options, indent=4).replace(": true", ": True").replace(": false", ": False")
 
 
 def specifications(**named: dict[str, dict]) -> str:
@@ -166,13 +168,17 @@ def generate() -> dict[Path, str]:
     host = {"name": declaration["hosts"]["options"]["name"]}
     host |= declaration["hosts"]["options"]
     host["owner"] = declaration["owner"]
+    settings = declaration["settings"]["options"]["oidc"]["options"]
+    oidc = json.loads(json.dumps(settings).replace("O(settings.oidc.", "O("))
+    oidc["owner"] = declaration["owner"]
     options.refuse_unused()
     plugins = TOP / "plugins"
     return {
         plugins / "doc_fragments" / "declaration.py": fragment("What a whole declaration holds.", declaration),
         plugins / "doc_fragments" / "host.py": fragment("What one host's declaration holds.", host),
+        plugins / "doc_fragments" / "oidc.py": fragment("What the OpenID Connect provider's declaration holds.", oidc),
         plugins / "module_utils" / "declared_options.py": specifications(
-            DECLARATION_OPTIONS=declaration, HOST_OPTIONS=host
+            DECLARATION_OPTIONS=declaration, HOST_OPTIONS=host, OIDC_OPTIONS=oidc
         ),
     }
 

@@ -101,6 +101,100 @@ options:
             - Address of CrowdSec's local API.
             - The default is V(http://127.0.0.1:8080).
             type: str
+      oidc:
+        description:
+        - The OpenID Connect provider that people may sign in with.
+        type: dict
+        suboptions:
+          enabled:
+            description:
+            - Offer the provider at sign-in. V(false) is the break glass, and needs neither provider nor secret.
+            - The default is V(true).
+            type: bool
+          name:
+            description:
+            - What the button says after C(Sign in with).
+            - The default is V(single sign-on).
+            type: str
+          issuer:
+            description:
+            - The provider's issuer, to the letter as its discovery document writes it. V(https://), but for loopback.
+            type: str
+          client_id:
+            description:
+            - Name of this edge at the provider.
+            type: str
+          client_secret:
+            description:
+            - The client's secret, by its name.
+            type: dict
+            suboptions:
+              secret:
+                description:
+                - Name of a secret that was set before.
+                type: str
+                required: true
+          scopes:
+            description:
+            - Scopes to ask for. The default is C(openid profile email).
+            type: list
+            elements: str
+          token_auth:
+            description:
+            - How the secret is sent to the token endpoint.
+            - The default is V(client_secret_basic).
+            type: str
+            choices:
+            - client_secret_basic
+            - client_secret_post
+          require_email_verified:
+            description:
+            - Refuse who has no e-mail that the provider has verified.
+            - The default is V(true).
+            type: bool
+          allowed_emails:
+            description:
+            - E-mails that may come in. Compared without regard to case, and only when verified.
+            type: list
+            elements: str
+          allowed_domains:
+            description:
+            - Domains of e-mails that may come in, subdomains not included. Only verified e-mails count.
+            type: list
+            elements: str
+          allowed_groups:
+            description:
+            - Groups of the provider that may come in.
+            type: list
+            elements: str
+          allow_anyone:
+            description:
+            - Let everybody at the provider in. Stands in place of the allowlists.
+            - The default is V(false).
+            type: bool
+          auto_provision:
+            description:
+            - Make an account for whoever is allowed and has none. Needs an allowlist or O(settings.oidc.allow_anyone).
+            - The default is V(false).
+            type: bool
+          groups_claim:
+            description:
+            - Claim that lists a person's groups at the provider.
+            - The default is V(groups).
+            type: str
+          group_map:
+            description:
+            - Groups of the provider, each with the groups here that it stands for. Kept up at each sign-in.
+            type: dict
+          admin_claim:
+            description:
+            - Claim that makes an administrator. Without it only a local promotion does.
+            type: str
+          admin_values:
+            description:
+            - Values of O(settings.oidc.admin_claim) that do.
+            type: list
+            elements: str
   hosts:
     description:
     - The published hosts. A host left out stays as it is, unless O(prune) is set.
@@ -142,9 +236,59 @@ options:
         suboptions:
           required:
             description:
-            - Let only signed-in people pass.
+            - Let only signed-in people pass. With none of the lists given, every signed-in person may.
             - The default is V(false).
             type: bool
+          users:
+            description:
+            - Usernames that may enter. Whoever is on any one of the lists may.
+            type: list
+            elements: str
+          groups:
+            description:
+            - Groups whose people may enter. V(role:admin) and V(role:member) stand for everybody of that role.
+            type: list
+            elements: str
+          emails:
+            description:
+            - E-mail addresses that may enter. Only a verified address counts, one that an administrator has set
+              or a provider vouches for.
+            type: list
+            elements: str
+          domains:
+            description:
+            - E-mail domains that may enter, exactly as written. Only a verified address counts.
+            type: list
+            elements: str
+          second_factor:
+            description:
+            - V(required) lets only those pass who have proved a second factor in this sign-in.
+            - The default is V(optional).
+            type: str
+            choices:
+            - optional
+            - required
+          paths:
+            description:
+            - Paths with an access of their own.
+            type: list
+            elements: dict
+            suboptions:
+              path:
+                description:
+                - A plain path to the letter, such as V(/health), or V(/static/*) for all below V(/static/).
+                - A request whose path holds percent-encoding, V(//), V(;), a backslash or a dot segment is never
+                  public.
+                type: str
+                required: true
+              access:
+                description:
+                - V(public) lets everybody in, by any method. The C(X-Auth-*) headers are then empty, unless the
+                  visitor is signed in.
+                - The default is V(public).
+                type: str
+                choices:
+                - public
       waf:
         description:
         - Inspection by Coraza with the OWASP Core Rule Set.

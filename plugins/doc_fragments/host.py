@@ -49,9 +49,58 @@ options:
     suboptions:
       required:
         description:
-        - Let only signed-in people pass.
+        - Let only signed-in people pass. With none of the lists given, every signed-in person may.
         - The default is V(false).
         type: bool
+      users:
+        description:
+        - Usernames that may enter. Whoever is on any one of the lists may.
+        type: list
+        elements: str
+      groups:
+        description:
+        - Groups whose people may enter. V(role:admin) and V(role:member) stand for everybody of that role.
+        type: list
+        elements: str
+      emails:
+        description:
+        - E-mail addresses that may enter. Only a verified address counts, one that an administrator has set or
+          a provider vouches for.
+        type: list
+        elements: str
+      domains:
+        description:
+        - E-mail domains that may enter, exactly as written. Only a verified address counts.
+        type: list
+        elements: str
+      second_factor:
+        description:
+        - V(required) lets only those pass who have proved a second factor in this sign-in.
+        - The default is V(optional).
+        type: str
+        choices:
+        - optional
+        - required
+      paths:
+        description:
+        - Paths with an access of their own.
+        type: list
+        elements: dict
+        suboptions:
+          path:
+            description:
+            - A plain path to the letter, such as V(/health), or V(/static/*) for all below V(/static/).
+            - A request whose path holds percent-encoding, V(//), V(;), a backslash or a dot segment is never public.
+            type: str
+            required: true
+          access:
+            description:
+            - V(public) lets everybody in, by any method. The C(X-Auth-*) headers are then empty, unless the visitor
+              is signed in.
+            - The default is V(public).
+            type: str
+            choices:
+            - public
   waf:
     description:
     - Inspection by Coraza with the OWASP Core Rule Set.

@@ -76,6 +76,80 @@ DECLARATION_OPTIONS = {
                         "type": "str"
                     }
                 }
+            },
+            "oidc": {
+                "type": "dict",
+                "options": {
+                    "enabled": {
+                        "type": "bool"
+                    },
+                    "name": {
+                        "type": "str"
+                    },
+                    "issuer": {
+                        "type": "str"
+                    },
+                    "client_id": {
+                        "type": "str"
+                    },
+                    "client_secret": {
+                        "type": "dict",
+                        "no_log": False,
+                        "options": {
+                            "secret": {
+                                "type": "str",
+                                "required": True,
+                                "no_log": False
+                            }
+                        }
+                    },
+                    "scopes": {
+                        "type": "list",
+                        "elements": "str"
+                    },
+                    "token_auth": {
+                        "type": "str",
+                        "choices": [
+                            "client_secret_basic",
+                            "client_secret_post"
+                        ],
+                        "no_log": False
+                    },
+                    "require_email_verified": {
+                        "type": "bool"
+                    },
+                    "allowed_emails": {
+                        "type": "list",
+                        "elements": "str"
+                    },
+                    "allowed_domains": {
+                        "type": "list",
+                        "elements": "str"
+                    },
+                    "allowed_groups": {
+                        "type": "list",
+                        "elements": "str"
+                    },
+                    "allow_anyone": {
+                        "type": "bool"
+                    },
+                    "auto_provision": {
+                        "type": "bool"
+                    },
+                    "groups_claim": {
+                        "type": "str"
+                    },
+                    "group_map": {
+                        "type": "dict"
+                    },
+                    "admin_claim": {
+                        "type": "str"
+                    },
+                    "admin_values": {
+                        "type": "list",
+                        "elements": "str"
+                    }
+                }
             }
         }
     },
@@ -112,6 +186,45 @@ DECLARATION_OPTIONS = {
                 "options": {
                     "required": {
                         "type": "bool"
+                    },
+                    "users": {
+                        "type": "list",
+                        "elements": "str"
+                    },
+                    "groups": {
+                        "type": "list",
+                        "elements": "str"
+                    },
+                    "emails": {
+                        "type": "list",
+                        "elements": "str"
+                    },
+                    "domains": {
+                        "type": "list",
+                        "elements": "str"
+                    },
+                    "second_factor": {
+                        "type": "str",
+                        "choices": [
+                            "optional",
+                            "required"
+                        ]
+                    },
+                    "paths": {
+                        "type": "list",
+                        "elements": "dict",
+                        "options": {
+                            "path": {
+                                "type": "str",
+                                "required": True
+                            },
+                            "access": {
+                                "type": "str",
+                                "choices": [
+                                    "public"
+                                ]
+                            }
+                        }
                     }
                 }
             },
@@ -289,6 +402,45 @@ HOST_OPTIONS = {
         "options": {
             "required": {
                 "type": "bool"
+            },
+            "users": {
+                "type": "list",
+                "elements": "str"
+            },
+            "groups": {
+                "type": "list",
+                "elements": "str"
+            },
+            "emails": {
+                "type": "list",
+                "elements": "str"
+            },
+            "domains": {
+                "type": "list",
+                "elements": "str"
+            },
+            "second_factor": {
+                "type": "str",
+                "choices": [
+                    "optional",
+                    "required"
+                ]
+            },
+            "paths": {
+                "type": "list",
+                "elements": "dict",
+                "options": {
+                    "path": {
+                        "type": "str",
+                        "required": True
+                    },
+                    "access": {
+                        "type": "str",
+                        "choices": [
+                            "public"
+                        ]
+                    }
+                }
             }
         }
     },
@@ -431,6 +583,81 @@ HOST_OPTIONS = {
     },
     "access_log": {
         "type": "bool"
+    },
+    "owner": {
+        "type": "str"
+    }
+}
+
+OIDC_OPTIONS = {
+    "enabled": {
+        "type": "bool"
+    },
+    "name": {
+        "type": "str"
+    },
+    "issuer": {
+        "type": "str"
+    },
+    "client_id": {
+        "type": "str"
+    },
+    "client_secret": {
+        "type": "dict",
+        "no_log": False,
+        "options": {
+            "secret": {
+                "type": "str",
+                "required": True,
+                "no_log": False
+            }
+        }
+    },
+    "scopes": {
+        "type": "list",
+        "elements": "str"
+    },
+    "token_auth": {
+        "type": "str",
+        "choices": [
+            "client_secret_basic",
+            "client_secret_post"
+        ],
+        "no_log": False
+    },
+    "require_email_verified": {
+        "type": "bool"
+    },
+    "allowed_emails": {
+        "type": "list",
+        "elements": "str"
+    },
+    "allowed_domains": {
+        "type": "list",
+        "elements": "str"
+    },
+    "allowed_groups": {
+        "type": "list",
+        "elements": "str"
+    },
+    "allow_anyone": {
+        "type": "bool"
+    },
+    "auto_provision": {
+        "type": "bool"
+    },
+    "groups_claim": {
+        "type": "str"
+    },
+    "group_map": {
+        "type": "dict"
+    },
+    "admin_claim": {
+        "type": "str"
+    },
+    "admin_values": {
+        "type": "list",
+        "elements": "str"
     },
     "owner": {
         "type": "str"

@@ -7,7 +7,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import msgspec
 import pytest
 from argos.gate.cookies import session_tokens
-from argos.gate.decision import Decision, GateSettings, HostRule, RequestFacts, SessionFacts, decide
+from argos.gate.decision import Decision, GateSettings, HostRule, RequestFacts, SessionFacts, admits, decide
+from argos.gate.public_paths import is_public
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +20,8 @@ ALICE = SessionFacts(
     name="Alice",
     email="alice@home.example",
     provider="local",
-    groups=("member",),
+    groups=("family", "role:member"),
+    email_verified=True,
     assurance="full",
     disabled=False,
     expires_at=NOW + 100,
@@ -101,8 +103,11 @@ def test_a_host_without_a_real_rule_denies_even_the_signed_in(rule: HostRule | N
     [
         (HostRule(users=("Alice",)), 200),
         (HostRule(users=("bob",)), 403),
-        (HostRule(groups=("member",)), 200),
-        (HostRule(groups=("admin",)), 403),
+        (HostRule(groups=("role:member",)), 200),
+        (HostRule(groups=("role:admin",)), 403),
+        (HostRule(groups=("family",)), 200),
+        (HostRule(groups=("member",)), 403),
+        (HostRule(groups=("famil",)), 403),
         (HostRule(emails=("ALICE@home.example",)), 200),
         (HostRule(emails=("alice@home.example.evil",)), 403),
         (HostRule(domains=("home.example",)), 200),
@@ -127,6 +132,54 @@ def test_a_rule_admits_whom_it_names(rule: HostRule, status: int) -> None:
 )
 def test_a_lookalike_or_broken_email_is_nobodys(rule: HostRule, email: str) -> None:
     assert decide(PAGE, SETTINGS, rule, [changed(ALICE, email=email)], NOW).status == 403
+
+
+@pytest.mark.parametrize("rule", [HostRule(emails=("alice@home.example",)), HostRule(domains=("home.example",))])
+def test_an_address_that_nobody_has_verified_opens_nothing(rule: HostRule) -> None:
+    assert decide(PAGE, SETTINGS, rule, [changed(ALICE, email_verified=False)], NOW).status == 403
+
+
+STRICT = HostRule(second_factor="required")
+PUBLIC = HostRule(groups=("work",), public_paths=("/album", "/static/*"))
+PRIVATE_PAGE = changed(PAGE, uri="/private")
+PROVED = changed(ALICE, second_factor=True)
+
+
+@pytest.mark.threat("AUT-2")
+@pytest.mark.parametrize(
+    ("request_", "rule", "found", "status", "user"),
+    [
+        pytest.param(PAGE, STRICT, [PROVED], 200, "alice", id="a second factor, asked for and proved"),
+        pytest.param(PAGE, STRICT, [ALICE], 403, None, id="a second factor, asked for and not proved"),
+        pytest.param(PAGE, OPEN, [PROVED], 200, "alice", id="a second factor that nobody asked for"),
+        pytest.param(PAGE, PUBLIC, [], 200, "", id="nobody on a public path"),
+        pytest.param(PAGE, PUBLIC, [ALICE], 200, "alice", id="a person without the right on a public path"),
+        pytest.param(PAGE, PUBLIC, [PROVED, ALICE], 200, "", id="two sessions on a public path: nobody for certain"),
+        pytest.param(PAGE, PUBLIC, [changed(ALICE, disabled=True)], 200, "", id="a disabled person is nobody"),
+        pytest.param(PAGE, PUBLIC, [changed(ALICE, assurance="second_factor")], 200, "", id="half signed in: nobody"),
+        pytest.param(PRIVATE_PAGE, PUBLIC, [], 302, None, id="nobody elsewhere"),
+        pytest.param(PRIVATE_PAGE, PUBLIC, [ALICE], 403, None, id="a person without the right elsewhere"),
+        pytest.param(changed(PAGE, uri="/static/../album"), PUBLIC, [], 302, None, id="a stretched path"),
+        pytest.param(PAGE, changed(PUBLIC, required=False), [], 403, None, id="a rule that requires nothing"),
+    ],
+)
+def test_second_factor_and_public_paths(request_, rule, found, status: int, user: str | None) -> None:
+    decision = decide(request_, SETTINGS, rule, found, NOW)
+    assert decision.status == status
+    assert dict(decision.headers).get("X-Auth-User") == user
+
+
+@pytest.mark.parametrize("rule", [HostRule(users=("bob",)), STRICT], ids=["not on a list", "no second factor"])
+def test_a_person_without_the_right_is_told_who_they_are_and_where_to_switch(rule: HostRule) -> None:
+    odd = changed(ALICE, username="<b>alice")
+    decision = decide(PAGE, SETTINGS, rule, [odd], NOW)
+    assert "&lt;b&gt;alice" in decision.page
+    assert "<b>alice" not in decision.page
+    assert 'href="https://argos.home.example/denied?rd=https%3A%2F%2Fphotos.home.example%2Falbum' in decision.page
+    assert "frame-ancestors 'none'" in dict(decision.headers)["Content-Security-Policy"]
+    api = decide(changed(PAGE, sec_fetch_mode="cors"), SETTINGS, rule, [odd], NOW)
+    assert (api.status, api.page) == (403, "")
+    assert api.reason
 
 
 def test_a_rule_with_a_field_of_the_future_is_refused() -> None:
@@ -209,6 +262,12 @@ requests = st.builds(
     upgrade=st.sampled_from(["", "websocket"]),
 )
 rules = st.none() | st.builds(HostRule, required=st.booleans(), users=st.sampled_from([(), ("a",)]))
+open_rules = st.builds(
+    HostRule,
+    users=st.sampled_from([(), ("a",)]),
+    second_factor=st.sampled_from(["optional", "required"]),
+    public_paths=st.sampled_from([(), ("/a",), ("/a/*",)]),
+)
 
 
 @pytest.mark.threat("FWD-3")
@@ -227,6 +286,22 @@ def test_nobody_passes_without_exactly_one_valid_full_session(request_, rule, fo
         assert decision.status in {302, 401, 403}
     else:
         assert decision.status == (200 if not rule.users or valid[0].username.lower() == "a" else 403)
+
+
+@pytest.mark.threat("AUT-2")
+@given(requests, open_rules, st.lists(sessions, max_size=4))
+def test_a_pass_without_an_admitted_person_is_of_a_public_path_and_of_no_other(request_, rule, found) -> None:
+    decision = decide(request_, SETTINGS, rule, found, NOW)
+    if decision.status != 200:
+        return
+    sent = dict(decision.headers)
+    assert {"X-Auth-User", "X-Auth-Email", "X-Auth-Name", "X-Auth-Provider"} <= sent.keys()
+    if not decision.whole_host:
+        assert is_public(rule.public_paths, request_.uri)
+    else:
+        assert any(admits(rule, one) and (rule.second_factor == "optional" or one.second_factor) for one in found)
+    if sent.get("Argos-Visitor") == "anonymous":
+        assert not any(sent[name] for name in sent if name.startswith("X-Auth-"))
 
 
 @given(requests, rules, st.lists(sessions, max_size=4), texts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
@@ -250,3 +251,31 @@ def test_prepare_tells_a_broken_database(tmp_path) -> None:
     done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "cannot be read" in done.stderr
+
+
+def test_a_session_carries_the_persons_groups_role_verified_address_and_second_factor(tmp_path: Path, database) -> None:
+    user = database.user(groups='["family", "work"]', email_verified=True)
+    token = database.session(user, second_factor=True)
+    found = Store(tmp_path / "argos.db").session(hashlib.sha256(token.encode()).digest())
+    assert found is not None
+    assert found.groups == ("family", "work", "role:member")
+    assert found.email_verified
+    assert found.second_factor
+
+
+def test_groups_that_cannot_be_read_let_nobody_in(gate, database) -> None:
+    token = database.session(database.user(groups='{"family": 1}'))
+    assert gate.ask(token).status == 403
+
+
+@pytest.mark.threat("AUT-2")
+def test_what_a_public_path_was_answered_opens_no_other_path(gate, database) -> None:
+    database.host(rule='{"required": true, "groups": ["family"], "public_paths": ["/health"]}')
+    token = database.session(database.user())
+    for _unused in range(3):
+        assert gate.ask(token, X_Forwarded_Uri="/health").headers["x-auth-user"] == "alice"
+        assert gate.ask(token, X_Forwarded_Uri="/private").status == 403
+    anonymous = gate.ask(None, X_Forwarded_Uri="/health")
+    assert anonymous.status == 200
+    assert [anonymous.headers[f"x-auth-{name}"] for name in ("user", "email", "name", "provider")] == [""] * 4
+    assert anonymous.headers["argos-visitor"] == "anonymous"

@@ -6,12 +6,12 @@ import re
 from collections import Counter
 
 from argos.edge import secrules
+from argos.edge.decode_auth import decode_auth
 from argos.edge.fields import Fields, kind_of
 from argos.edge.header_rules import header_name_problem, header_value_problem
 from argos.edge.model import (
     MAX_HOSTS,
     Action,
-    Auth,
     Block,
     CrowdsecSettings,
     Document,
@@ -32,6 +32,7 @@ from argos.edge.model import (
     Waf,
 )
 from argos.edge.names import host_name_problem, network_problem, published_name_problem, upstream_problem
+from argos.edge.oidc_settings import decode_oidc
 from argos.errors import FieldError, Invalid
 
 MAX_BODY = 64 * 1024
@@ -85,8 +86,9 @@ def _settings(raw: object, errors: list[FieldError]) -> Settings:
     edge = _edge(top.raw("edge"), errors) if top.given("edge") else None
     session = _session(top.raw("session"), errors) if top.given("session") else None
     crowdsec = _crowdsec(top.raw("crowdsec"), errors) if top.given("crowdsec") else None
+    oidc = decode_oidc(top.raw("oidc"), errors) if top.given("oidc") else None
     top.finish()
-    return Settings(edge, session, crowdsec)
+    return Settings(edge, session, crowdsec, oidc)
 
 
 def _edge(raw: object, errors: list[FieldError]) -> EdgeSettings:
@@ -143,7 +145,7 @@ def _host(place: str, raw: object, errors: list[FieldError]) -> Host:
         upstreams=tuple(
             _upstream(fields.nested(at, member)) for at, member in fields.items("upstreams", limit=MAX_UPSTREAMS)
         ),
-        auth=_auth(fields.inner("auth")),
+        auth=decode_auth(fields.inner("auth")),
         waf=_waf(fields.inner("waf")),
         rate_limit=_rate_limit(fields.inner("rate_limit")) if fields.given("rate_limit") else None,
         tls=_tls(fields.inner("tls")) if fields.given("tls") else None,
@@ -170,12 +172,6 @@ def _upstream(fields: Fields) -> Upstream:
     weight = fields.integer("weight", 1, low=1, high=256)
     fields.finish()
     return Upstream(url.rstrip("/"), weight)
-
-
-def _auth(fields: Fields) -> Auth:
-    auth = Auth(fields.boolean("required", False))
-    fields.finish()
-    return auth
 
 
 def _waf(fields: Fields) -> Waf:

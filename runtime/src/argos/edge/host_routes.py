@@ -28,7 +28,7 @@ def host_route(host: Host, context: RenderContext, *, hsts: bool, fallback: bool
     else:
         routes = [{"handle": _guards(host, context, hsts=hsts)}]
         if host.auth.required:  # before the rules: whatever a protected host answers, only the signed-in see it
-            routes.append({"handle": [proxying.ask_gate()]})
+            routes += proxying.gate_routes(host.auth)
         routes += [rule_route(rule) for rule in host.rules]
         routes += _deliver(host, context)
     return {

@@ -57,6 +57,28 @@ class SecretName(msgspec.Struct, frozen=True):
 HeaderValue = str | SecretName
 
 
+class OidcSettings(msgspec.Struct, frozen=True):
+    """The singleton ``settings/oidc``: one OpenID Connect provider, and whom it may send (OIDC-1 to OIDC-6)."""
+
+    enabled: bool = True
+    name: str = "single sign-on"
+    issuer: str = ""
+    client_id: str = ""
+    client_secret: SecretName | None = None
+    scopes: tuple[str, ...] = ("openid", "profile", "email")
+    token_auth: Literal["client_secret_basic", "client_secret_post"] = "client_secret_basic"
+    require_email_verified: bool = True
+    allowed_emails: tuple[str, ...] = ()
+    allowed_domains: tuple[str, ...] = ()
+    allowed_groups: tuple[str, ...] = ()
+    allow_anyone: bool = False
+    auto_provision: bool = False
+    groups_claim: str = "groups"
+    group_map: dict[str, tuple[str, ...]] = {}
+    admin_claim: str = ""
+    admin_values: tuple[str, ...] = ()
+
+
 class Upstream(msgspec.Struct, frozen=True):
     """One server behind a host; ``url`` is scheme, host and port, nothing more."""
 
@@ -64,10 +86,23 @@ class Upstream(msgspec.Struct, frozen=True):
     weight: int = 1
 
 
+class AuthPath(msgspec.Struct, frozen=True):
+    """A path of a protected host with an access of its own; ``/a/*`` is all below ``/a/``."""
+
+    path: str
+    access: Literal["public"] = "public"
+
+
 class Auth(msgspec.Struct, frozen=True):
-    """Whether a host asks for a sign-in."""
+    """Whether a host asks for a sign-in, and who may then enter: on one of the lists, or, all empty, anyone."""
 
     required: bool = False
+    users: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    emails: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    second_factor: Literal["optional", "required"] = "optional"
+    paths: tuple[AuthPath, ...] = ()
 
 
 class Waf(msgspec.Struct, frozen=True):
@@ -160,6 +195,7 @@ class Settings(msgspec.Struct, frozen=True):
     edge: EdgeSettings | None = None
     session: SessionSettings | None = None
     crowdsec: CrowdsecSettings | None = None
+    oidc: OidcSettings | None = None
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -176,7 +212,7 @@ def canonical(value: Any) -> str:
     return msgspec.json.encode(value, order="sorted").decode()
 
 
-def spec_of(value: Host | EdgeSettings | SessionSettings | CrowdsecSettings) -> dict[str, Any]:
+def spec_of(value: Host | EdgeSettings | SessionSettings | CrowdsecSettings | OidcSettings) -> dict[str, Any]:
     """Plain JSON values of a resource as it is stored: ``state`` is of the call, not of the resource."""
     spec: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(value))
     spec.pop("state", None)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from argos.edge.context import RenderContext
-from argos.edge.model import Host, SecretName
+from argos.edge.model import Auth, Host, SecretName
 from argos.edge.names import dial_of
 from argos.edge.placeholders import operator_text
 
 GATE_ROUTE = "gate"
 HOST_VARIABLE = "argos_host"
+ANONYMOUS_VARIABLE = "argos_anonymous"
 
 _IDENTITY = ("X-Auth-User", "X-Auth-Email", "X-Auth-Name", "X-Auth-Provider")
 _FORWARDED = ("For", "Host", "Method", "Proto", "Uri")
@@ -52,23 +53,39 @@ def gate_route(context: RenderContext) -> dict[str, Any]:
             }
         },
         "handle_response": [
+            # A public path's anonymous visitor: said so in words, or an empty name is no answer.
             {
-                "match": {"status_code": [200], "headers": {name: [] for name in _IDENTITY}},
-                "routes": [{"handle": [_remember_identity()]}],
+                "match": {
+                    "status_code": [200],
+                    "headers": {**{name: [""] for name in _IDENTITY}, "Argos-Visitor": ["anonymous"]},
+                },
+                "routes": [
+                    {"handle": [{"handler": "vars", ANONYMOUS_VARIABLE: "yes", **dict.fromkeys(_VARIABLES, "")}]}
+                ],
+            },
+            {
+                "match": {"status_code": [200], "headers": {**{name: [] for name in _IDENTITY}, "Argos-Visitor": None}},
+                "routes": [
+                    {
+                        "match": [{"vars": {"{http.reverse_proxy.header.X-Auth-User}": [""]}}],
+                        "handle": [_no_answer()],
+                    },
+                    {"handle": [_remember_identity()]},
+                ],
             },
             {
                 "match": {"status_code": [302, 401, 403]},
                 "routes": [{"handle": [{"handler": "copy_response"}]}],
             },
             # FWD-3: whatever else it says, no.
-            {
-                "routes": [
-                    {"handle": [{"handler": "error", "status_code": 502, "error": "the gate's answer is not one"}]}
-                ]
-            },
+            {"routes": [{"handle": [_no_answer()]}]},
         ],
     }
     return {"handle": [proxy]}
+
+
+def _no_answer() -> dict[str, Any]:
+    return {"handler": "error", "status_code": 502, "error": "the gate's answer is not one"}
 
 
 def _remember_identity() -> dict[str, Any]:
@@ -80,9 +97,18 @@ def _variable(header: str) -> str:
     return "argos_" + header.removeprefix("X-Auth-").lower()
 
 
-def ask_gate() -> dict[str, Any]:
-    """The handler that sends a request through :func:`gate_route`."""
-    return {"handler": "invoke", "name": GATE_ROUTE}
+_VARIABLES = tuple(_variable(name) for name in _IDENTITY)
+
+
+def gate_routes(auth: Auth) -> list[dict[str, Any]]:
+    """Routes that send a protected host's request through :func:`gate_route`.
+
+    AUT-2: on a host without public paths an anonymous visitor does not pass, whatever the gate said.
+    """
+    routes: list[dict[str, Any]] = [{"handle": [{"handler": "invoke", "name": GATE_ROUTE}]}]
+    if not auth.paths:
+        routes.append({"match": [{"vars": {ANONYMOUS_VARIABLE: ["yes"]}}], "handle": [_no_answer()]})
+    return routes
 
 
 def panel_routes(context: RenderContext, auth_proxies: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -152,6 +178,8 @@ def _request_operations(host: Host, context: RenderContext) -> dict[str, Any]:
         wanted[name] = [context.secret(value.secret) if isinstance(value, SecretName) else operator_text(value)]
     if host.auth.required:
         wanted.update({name: [f"{{http.vars.{_variable(name)}}}"] for name in _IDENTITY})
+        if host.auth.paths:  # AUT-2: some frameworks serve the path that these name instead of the request's
+            removed += ["X-Original-Url", "X-Rewrite-Url"]
     else:
         removed.append("X-Auth-*")
     return {"set": wanted, "delete": [*removed, "Argos-*", "Remote-*"]}

@@ -7,15 +7,12 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from argos.edge.context import RenderContext
-from argos.edge.model import canonical
+from argos.edge.model import Auth, canonical
 from argos.edge.plan import Plan, State, Stored
 from argos.storage.tables import gate_hosts, gate_settings, meta, resources, revisions
 
 KEPT = 100
 SECRETS_DIGEST = "edge_secrets_digest"
-
-_RULE = canonical({"required": True, "users": [], "groups": [], "emails": [], "domains": []})
-"""argos.gate.decision.HostRule of a host that any signed-in person may enter."""
 
 
 def read_state(connection: Connection) -> State:
@@ -94,7 +91,7 @@ def activate(connection: Connection, revision: int, plan: Plan, context: RenderC
 
 def _write_gate(connection: Connection, state: State, context: RenderContext) -> None:
     connection.execute(delete(gate_hosts))
-    rows = [{"host_id": host.name, "rule": _RULE} for host in state.hosts() if host.auth.required]
+    rows = [{"host_id": host.name, "rule": gate_rule(host.auth)} for host in state.hosts() if host.auth.required]
     if rows:
         connection.execute(insert(gate_hosts), rows)
     connection.execute(delete(gate_settings))
@@ -107,6 +104,26 @@ def _write_gate(connection: Connection, state: State, context: RenderContext) ->
                 idle_seconds=state.session.idle_hours * 3600,
             )
         )
+
+
+def gate_rule(auth: Auth) -> str:
+    """JSON of the argos.gate.decision.HostRule that a protected host's ``auth`` means.
+
+    What restricts or opens nothing is left out: a gate of the previous version, which denies
+    where it finds a field it does not know, goes on deciding during an upgrade.
+    """
+    rule: dict[str, object] = {
+        "required": True,
+        "users": auth.users,
+        "groups": auth.groups,
+        "emails": auth.emails,
+        "domains": auth.domains,
+    }
+    if auth.second_factor == "required":
+        rule["second_factor"] = auth.second_factor
+    if auth.paths:
+        rule["public_paths"] = [entry.path for entry in auth.paths if entry.access == "public"]
+    return canonical(rule)
 
 
 def secrets_digest(connection: Connection) -> str | None:

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 from urllib.parse import quote
 
 import msgspec
+
+from argos.gate.denied_page import POLICY, denied_page
+from argos.gate.public_paths import is_public
 
 LONGEST_RETURN_URL = 8192
 """Characters of a URL that a redirect to sign-in carries; a longer one gets 401."""
@@ -47,7 +51,11 @@ class RequestFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A session found by its token, with its person. Times are seconds since the epoch."""
+    """A session found by its token, with its person. Times are seconds since the epoch.
+
+    ``groups`` are the person's, and ``role:admin`` or ``role:member``, which can be no group's name.
+    ``second_factor`` tells whether one was proved in this session.
+    """
 
     username: str
     name: str
@@ -58,11 +66,14 @@ class SessionFacts(msgspec.Struct, frozen=True, kw_only=True):
     disabled: bool
     expires_at: int
     last_seen_at: int
+    email_verified: bool = False
+    second_factor: bool = False
 
 
 class HostRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who may enter a protected host: anyone on one of the lists, or, all empty, any signed-in person.
 
+    ``public_paths`` are open to everybody (AUT-2), see :mod:`argos.gate.public_paths`.
     An unknown field is an error, and so a denial: it may have been meant to restrict.
     """
 
@@ -71,6 +82,8 @@ class HostRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     groups: tuple[str, ...] = ()
     emails: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
+    second_factor: Literal["optional", "required"] = "optional"
+    public_paths: tuple[str, ...] = ()
 
 
 class GateSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,11 +95,17 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """A status, its headers, and one sentence for the person (empty for 200)."""
+    """A status, its headers, and one sentence for the person (empty for 200).
+
+    ``page`` is HTML to be sent in the sentence's place. ``whole_host`` is False for a 200 that
+    holds for a public path alone: such an answer must not be given to another request.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...]
     reason: str = ""
+    page: str = ""
+    whole_host: bool = True
 
 
 _NO_STORE = (("Cache-Control", "no-store"),)
@@ -97,6 +116,21 @@ AMBIGUOUS = Decision(
     403, _NO_STORE, "More than one sign-in was presented. Clear this site's cookies and sign in again."
 )
 NOT_ALLOWED = Decision(403, _NO_STORE, "You are signed in, but not allowed here.")
+NO_SECOND_FACTOR = Decision(403, _NO_STORE, "This host asks for a sign-in with a second factor.")
+ANONYMOUS_MARK = ("Argos-Visitor", "anonymous")
+# All four, empty: an upstream must not be told anything by who asked.
+ANONYMOUS = Decision(
+    200,
+    (
+        ("X-Auth-User", ""),
+        ("X-Auth-Email", ""),
+        ("X-Auth-Name", ""),
+        ("X-Auth-Provider", ""),
+        ANONYMOUS_MARK,
+        *_NO_STORE,
+    ),
+    whole_host=False,
+)
 UNAUTHENTICATED = Decision(401, _NO_STORE, "Sign in first.")
 
 
@@ -111,20 +145,51 @@ def decide(
 
     ``sessions`` are those that the request's tokens named (distinct sessions, valid or not);
     ``rule`` is None for a host the gate does not know; ``now`` is seconds since the epoch.
-    200 needs exactly one live session of full assurance whose person the rule admits.
+    200 needs exactly one live session of full assurance whose person the rule admits, or a
+    public path: there the visitor's identity is passed on if it is certain, and else is empty.
     """
     if rule is None:
         return UNKNOWN_HOST
     if not rule.required:  # the gate's table holds protected hosts only: a contradiction denies
         return STRANGE
     live = [session for session in sessions if is_live(session, settings.idle_seconds, now)]
-    if len(live) > 1:  # APPSEC: a sibling planted its own session; asking to sign in would loop
-        return AMBIGUOUS
-    if not live:
-        return _ask_to_sign_in(request, settings)
-    if not admits(rule, live[0]):
+    public = is_public(rule.public_paths, request.uri)
+    if len(live) == 1:
+        return _answer_person(request, settings, rule, live[0], public=public)
+    if public:
+        return ANONYMOUS
+    # APPSEC: with more than one, a sibling planted its own session; asking to sign in would loop.
+    return AMBIGUOUS if live else _ask_to_sign_in(request, settings)
+
+
+def _answer_person(
+    request: RequestFacts, settings: GateSettings, rule: HostRule, session: SessionFacts, *, public: bool
+) -> Decision:
+    refusal = _refusal(rule, session)
+    if refusal is None:
+        return Decision(200, identity_headers(session) + _NO_STORE)
+    if public:
+        return Decision(200, identity_headers(session) + _NO_STORE, whole_host=False)
+    return _told(refusal, request, settings, session)
+
+
+def _refusal(rule: HostRule, session: SessionFacts) -> Decision | None:
+    if not admits(rule, session):
         return NOT_ALLOWED
-    return Decision(200, identity_headers(live[0]) + _NO_STORE)
+    if rule.second_factor == "required" and not session.second_factor:
+        return NO_SECOND_FACTOR
+    return None
+
+
+def _told(refusal: Decision, request: RequestFacts, settings: GateSettings, session: SessionFacts) -> Decision:
+    """Make a refusal a page where a browser shows it."""
+    url = requested_url(request)
+    if url is None or not is_navigation(request) or not _VISIBLE_TEXT(settings.panel_url):
+        return refusal
+    target = "" if len(url) > LONGEST_RETURN_URL else f"?rd={quote(url, safe='', errors='surrogateescape')}"
+    page = denied_page(_encoded(session.username), refusal.reason, f"{settings.panel_url}/denied{target}")
+    headers = (("Content-Security-Policy", POLICY), ("X-Content-Type-Options", "nosniff"), *refusal.headers)
+    return Decision(refusal.status, headers, refusal.reason, page)
 
 
 def is_live(session: SessionFacts, idle_seconds: int, now: int) -> bool:
@@ -138,10 +203,13 @@ def is_live(session: SessionFacts, idle_seconds: int, now: int) -> bool:
 
 
 def admits(rule: HostRule, session: SessionFacts) -> bool:
-    """Tell whether the rule lets this person in. ASCII case does not matter, anything else does."""
+    """Tell whether the rule's lists let this person in. ASCII case does not matter, anything else does.
+
+    An e-mail counts only when it is verified: whoever can write any address at a provider would else choose.
+    """
     if not (rule.users or rule.groups or rule.emails or rule.domains):
         return True
-    email = _folded(session.email)
+    email = _folded(session.email) if session.email_verified else ""
     mailbox, _unused, domain = email.rpartition("@")
     return (
         _folded(session.username) in map(_folded, rule.users)

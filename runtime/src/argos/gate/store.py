@@ -25,10 +25,12 @@ LOCK_SECONDS = 0.05
 _SETTINGS = "SELECT panel_url, cookie_name, idle_seconds FROM gate_settings WHERE id = 1"
 _RULE = "SELECT rule FROM gate_hosts WHERE host_id = ?"
 _SESSION = """
-SELECT u.username, u.name, u.email, u.provider, u.role, s.assurance, u.disabled, s.expires_at, s.last_seen_at
+SELECT u.username, u.name, u.email, u.provider, u.role, s.assurance, u.disabled, s.expires_at, s.last_seen_at,
+u.groups, u.email_verified, s.second_factor
 FROM sessions AS s JOIN users AS u ON u.id = s.user_id WHERE s.edge_token_hash = ?
 """
 _decode_rule = msgspec.json.Decoder(HostRule).decode
+_decode_groups = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 class StoreUnavailable(Exception):
@@ -70,17 +72,24 @@ class Store:
         row = self._row(_SESSION, (token_hash,))
         if row is None:
             return None
-        username, name, email, provider, role, assurance, disabled, expires_at, last_seen_at = row
+        username, name, email, provider, role, assurance, disabled, expires_at, last_seen_at, *rest = row
+        groups, email_verified, second_factor = rest
+        try:
+            named = _decode_groups(groups)
+        except msgspec.MsgspecError as error:
+            raise StoreUnavailable(f"users/{username}: groups: {error}") from error
         return SessionFacts(
             username=username,
             name=name,
             email=email,
             provider=provider,
-            groups=(role,),
+            groups=(*named, f"role:{role}"),
             assurance=assurance,
             disabled=bool(disabled),
             expires_at=expires_at,
             last_seen_at=last_seen_at,
+            email_verified=bool(email_verified),
+            second_factor=bool(second_factor),
         )
 
     def probe(self) -> str:

@@ -17,6 +17,7 @@ import msgspec
 
 from argos.gate.cookies import session_tokens
 from argos.gate.decision import (
+    ANONYMOUS_MARK,
     STRANGE,
     UNDECIDED,
     Decision,
@@ -73,15 +74,15 @@ class _Answer:
 
 
 def response(decision: Decision) -> bytes:
-    """Return the HTTP/1.1 response of a decision, its reason as a plain-text body."""
-    body = f"{decision.reason}\n".encode() if decision.reason else b""
+    """Return the HTTP/1.1 response of a decision: its page, or its reason as plain text."""
+    body = (decision.page or (f"{decision.reason}\n" if decision.reason else "")).encode()
     lines = [f"HTTP/1.1 {decision.status} {REASONS[decision.status]}"]
     for name, value in decision.headers:
         if "\r" in value or "\n" in value:  # APPSEC: decide() encodes; this is the last line of defence
             raise ValueError(f"{name} holds a line break")
         lines.append(f"{name}: {value}")
     if body:
-        lines.append("Content-Type: text/plain; charset=utf-8")
+        lines.append(f"Content-Type: text/{'html' if decision.page else 'plain'}; charset=utf-8")
     lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join(lines).encode("ascii") + b"\r\n\r\n" + body
 
@@ -193,12 +194,13 @@ class Verifier:
         self._report("")
         decision = decide(_facts(headers, host_id), settings, rule, list(found.values()), now)
         text = response(decision)
-        if decision.status == 200:
+        if decision.status == 200 and ANONYMOUS_MARK not in decision.headers:
             token_hash, session = next(
                 (key, session) for key, session in found.items() if is_live(session, settings.idle_seconds, now)
             )
             sight = self.sights.saw(token_hash, now)
-            if keep and len(hashes) == 1:
+            # AUT-2: what a public path was answered must never open another path.
+            if keep and len(hashes) == 1 and decision.whole_host:
                 self._keep((token_hash, host_id), _Answer(text, at, session, settings.idle_seconds, sight))
         return text
 

@@ -51,8 +51,8 @@ class ForwardAuth:
         resp.status = falcon.code_to_http_status(decision.status)
         for name, value in decision.headers:
             resp.set_header(name, value)
-        resp.content_type = "text/plain; charset=utf-8"
-        resp.text = f"{decision.reason}\n" if decision.reason else ""
+        resp.content_type = f"text/{'html' if decision.page else 'plain'}; charset=utf-8"
+        resp.text = decision.page or (f"{decision.reason}\n" if decision.reason else "")
 
     def _is_proxy(self, req: falcon.Request, door: Door) -> bool:
         if door.site.behind_caddy:
