@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import msgspec
 from sqlalchemy import select
 
+from argos.accounts.links import PasswordLinks
 from argos.accounts.passwords import COST, Passwords
+from argos.accounts.people import People
 from argos.accounts.service import Accounts
 from argos.accounts.throttle import Throttle
 from argos.audit import Audit
@@ -30,6 +32,7 @@ from argos.vault import Vault
 
 if TYPE_CHECKING:
     from argos.edge.apply import ApplyEngine
+    from argos.oidc.service import Oidc
 
 
 # Fewer than the panel has threads: a flood of sign-ins is told to wait, and everybody else is served.
@@ -49,6 +52,8 @@ class Application:
     epoch: EpochWriter
     sessions: Sessions
     accounts: Accounts
+    people: People
+    links: PasswordLinks
     secrets: NamedSecrets
 
     @classmethod
@@ -74,6 +79,7 @@ class Application:
         audit = Audit(storage, vault, scrubber)
         epoch = EpochWriter(settings.epoch_file)
         sessions = Sessions(storage, audit, epoch)
+        throttle = Throttle(clock)
         passwords = Passwords(vault, cost=password_cost, queue=SIGN_INS_WAITING)
         return cls(
             settings=settings,
@@ -84,7 +90,9 @@ class Application:
             audit=audit,
             epoch=epoch,
             sessions=sessions,
-            accounts=Accounts(storage, audit, sessions, epoch, passwords, Throttle(clock)),
+            accounts=Accounts(storage, audit, sessions, epoch, passwords, throttle),
+            people=People(storage, audit, sessions, epoch, passwords, throttle),
+            links=PasswordLinks(storage, audit, sessions, epoch, passwords, throttle),
             secrets=NamedSecrets(storage, vault, audit, scrubber),
         )
 
@@ -94,6 +102,13 @@ class Application:
         from argos.edge.apply import ApplyEngine
 
         return ApplyEngine(self.settings, self.storage, self.vault, self.secrets, self.audit, self.epoch, self.scrubber)
+
+    @cached_property
+    def oidc(self) -> Oidc:
+        """Signing in with a provider; imported late, and what verifies tokens later still."""
+        from argos.oidc.service import Oidc
+
+        return Oidc(self.storage, self.vault, self.audit, self.sessions, self.epoch, self.secrets, self.scrubber)
 
     def state(self) -> State:
         """What is declared, as of the active revision."""
@@ -123,6 +138,8 @@ class Application:
         """Drop dead sessions and failed sign-ins that count no more."""
         self.sessions.sweep()
         self.accounts.sweep()
+        self.links.sweep()
+        self.oidc.pending.sweep()
 
     def close(self) -> None:
         """Let go of the database and the epoch file."""

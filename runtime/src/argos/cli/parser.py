@@ -68,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_user(commands)
     _add_secret(commands)
     _add_config(commands)
+    _add_oidc(commands)
     _add_doctor(commands)
     return parser
 
@@ -200,6 +201,20 @@ def _add_config(commands: Commands) -> None:
     _add(
         group, "show", "print the whole declared state as a document", "sudo argos config show > edge.json", config.show
     )
+
+
+def _add_oidc(commands: Commands) -> None:
+    from argos.cli import oidc
+
+    group = _add_group(commands, "oidc", "the OpenID Connect provider that people may sign in with")
+    for name, text, command in (
+        ("status", "say what is declared of the provider", oidc.status),
+        ("enable", "offer the declared provider at sign-in", oidc.enable),
+        ("disable", "break glass: take the provider away from sign-in; it is not asked", oidc.disable),
+        ("test", "try the connection and report each step", oidc.test),
+    ):
+        one = _add(group, name, text, f"sudo argos oidc {name}", command)
+        one.add_argument("--json", action="store_true", help="for programs")
 
 
 def _add_doctor(commands: Commands) -> None:

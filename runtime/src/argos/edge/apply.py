@@ -179,7 +179,9 @@ class ApplyEngine:
             write_credentials(
                 self._secrets, _secret_names(planned.state) | _secret_names(state), self._settings.credentials_dir
             )
-            self._caddy.load(config, force=force)
+            # What Caddy's configuration holds nothing of needs no Caddy: the provider's break glass works without it.
+            if force or any((change.kind, change.name) != ("settings", "oidc") for change in planned.changes):
+                self._caddy.load(config, force=force)
         except (CaddyRefused, CaddyUnreachable, OSError) as problem:
             raise self._put_back(actor, state, planned, revision, problem) from problem
         try:

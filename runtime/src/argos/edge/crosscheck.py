@@ -31,12 +31,13 @@ def crosscheck(
     """
     hosts = state.hosts()
     edge = state.edge
+    errors = list(_oidc_errors(state, secrets))
     if edge is None:
         if not hosts:
-            return []
+            return errors
         example = "settings.edge with panel_host and parent_domain, before any host"
         return [FieldError("settings/edge", "", "is not declared", example)]
-    errors = list(_edge_errors(edge, mode))
+    errors.extend(_edge_errors(edge, mode))
     if len(hosts) > MAX_HOSTS:
         errors.append(FieldError("document", "hosts", f"would leave {len(hosts)} hosts", f"at most {MAX_HOSTS}"))
     lapi_port = urlsplit(state.crowdsec.lapi_url).port
@@ -46,6 +47,18 @@ def crosscheck(
         errors.extend(_secret_errors(host, secrets))
         errors.extend(_upstream_errors(host, ports))
     return errors
+
+
+def _oidc_errors(state: State, secrets: Collection[str]) -> Iterator[FieldError]:
+    oidc = state.oidc
+    # Switched off it needs nothing: the break glass works whatever else is missing (OIDC-6).
+    if oidc is not None and oidc.enabled and oidc.client_secret and oidc.client_secret.secret not in secrets:
+        yield FieldError(
+            "settings/oidc",
+            "client_secret.secret",
+            f"names {oidc.client_secret.secret!r}, which has no value",
+            "the name of a secret that was set before",
+        )
 
 
 def _edge_errors(edge: EdgeSettings, mode: Mode) -> Iterator[FieldError]:

@@ -13,15 +13,17 @@ from argos.edge.model import (
     Document,
     EdgeSettings,
     Host,
+    OidcSettings,
     SessionSettings,
     canonical,
     spec_of,
 )
 
-SETTINGS_TYPES: dict[str, type[EdgeSettings | SessionSettings | CrowdsecSettings]] = {
+SETTINGS_TYPES: dict[str, type[EdgeSettings | SessionSettings | CrowdsecSettings | OidcSettings]] = {
     "edge": EdgeSettings,
     "session": SessionSettings,
     "crowdsec": CrowdsecSettings,
+    "oidc": OidcSettings,
 }
 
 Key = tuple[str, str]
@@ -56,6 +58,12 @@ class State(msgspec.Struct, frozen=True):
         """``settings/crowdsec``, with defaults while undeclared."""
         stored = self.resources.get(("settings", "crowdsec"))
         return CrowdsecSettings() if stored is None else msgspec.convert(stored.spec, CrowdsecSettings)
+
+    @property
+    def oidc(self) -> OidcSettings | None:
+        """``settings/oidc``, or None while nobody has declared it."""
+        stored = self.resources.get(("settings", "oidc"))
+        return None if stored is None else msgspec.convert(stored.spec, OidcSettings)
 
     def hosts(self) -> tuple[Host, ...]:
         """Every published host, by name."""

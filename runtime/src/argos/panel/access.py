@@ -63,6 +63,7 @@ class Access:
             behind_caddy=self._behind_caddy,
             edge=self._application.edge(),
             extra_hosts=self._extra_hosts,
+            provider=self._application.oidc.offered_name() if req.path == "/login" else "",
         )
         req.context.site = site
         req.context.visit = None

@@ -12,6 +12,7 @@ from argos.panel import errors
 from argos.panel.access import Access
 from argos.panel.forward_auth import ForwardAuth
 from argos.panel.hosts import Hosts, Overview
+from argos.panel.oidc import Callback, Link, Provider, Start
 from argos.panel.password import Password
 from argos.panel.security_headers import SecurityHeaders
 from argos.panel.sign_in import Continue, SignIn, SignOut
@@ -32,6 +33,10 @@ def panel_app(application: Application) -> falcon.App[Any, Any]:
     app.add_route("/logout", SignOut(application))
     app.add_route("/continue", Continue())
     app.add_route("/password", Password(application))
+    app.add_route("/oidc", Provider(application))
+    app.add_route("/oidc/start", Start(application))
+    app.add_route("/oidc/callback", Callback(application))
+    app.add_route("/oidc/link", Link(application))
     app.add_route("/static/{name}", StaticFile())
     app.add_route("/api/auth/forward", ForwardAuth(application))
     add_routes(app, "/api/v1", application)

@@ -145,9 +145,16 @@ class SignOut:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """End the session, if there is one."""
         door = Door.of(req)
+        onward = None
         if door.visit.person is not None:
-            self._application.sessions.revoke(door.visit.actor, door.visit.person.session.id)
+            session_id = door.visit.person.session.id
+            onward = self._application.oidc.logout_url(session_id, f"{door.site.origin(door.host)}/login")
+            self._application.sessions.revoke(door.visit.actor, session_id)
         cookies.delete_session(resp, door.site.cookie_names, door.site.cookie_domain(door.host))
+        if onward is not None:
+            # By a page: form-action 'self' would hold a redirect to the provider.
+            pages.render(resp, "continue.html", heading="Signed out here; now at the provider", target=onward)
+            return
         resp.status = falcon.HTTP_303
         resp.location = "/login"
 
@@ -218,6 +225,8 @@ def show_form(
         username=username[:255],
         problem=problem,
         elsewhere=_elsewhere(door.site, door),
+        provider=door.site.provider,
+        provider_url=f"/oidc/start?rd={quote(target, safe='')}",
     )
 
 

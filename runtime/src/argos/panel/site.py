@@ -14,12 +14,14 @@ class Site:
     """The panel in one mode and under the active declaration; a value, made anew for each request.
 
     ``edge`` is None until something is declared. ``extra_hosts`` are the names and
-    addresses of ``ARGOS_PANEL_HOSTS``, believed in ``lan`` only.
+    addresses of ``ARGOS_PANEL_HOSTS``, believed in ``lan`` only. ``provider`` is the name of the
+    OpenID Connect provider that the sign-in page offers, empty elsewhere and without one.
     """
 
     behind_caddy: bool
     edge: EdgeSettings | None
     extra_hosts: frozenset[str]
+    provider: str = ""
 
     @property
     def scheme(self) -> str:

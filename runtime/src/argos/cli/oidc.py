@@ -1,0 +1,69 @@
+"""`argos oidc …`: the provider's state, its break glass, and trying it."""
+
+from __future__ import annotations
+
+import argparse
+
+from argos.cli.exits import FAILED, OK
+
+
+def status(options: argparse.Namespace) -> int:
+    """Print what is declared of the provider."""
+    from argos.cli.session import print_json, services
+
+    with services() as here:
+        settings = here.application.oidc.settings()
+    shown = {
+        "declared": settings is not None,
+        "enabled": bool(settings and settings.enabled),
+        "name": settings.name if settings else "",
+        "issuer": settings.issuer if settings else "",
+        "client_id": settings.client_id if settings else "",
+    }
+    if options.json:
+        print_json(shown)
+    elif settings is None:
+        print("no provider is declared")
+    else:
+        print(f"{settings.name} ({settings.issuer or 'no issuer'}) is {'on' if settings.enabled else 'off'}")
+    return OK
+
+
+def enable(options: argparse.Namespace) -> int:
+    """Offer the declared provider at sign-in."""
+    return _switch(options, enabled=True)
+
+
+def disable(options: argparse.Namespace) -> int:
+    """Break glass: take the provider away from sign-in; it is not asked (OIDC-6)."""
+    return _switch(options, enabled=False)
+
+
+def test(options: argparse.Namespace) -> int:
+    """Try the connection, and print each step."""
+    from argos.cli.session import print_json, services
+
+    with services() as here:
+        edge = here.application.edge()
+        host = edge.panel_host if edge else "localhost"
+        steps = here.application.oidc.test(f"https://{host}/oidc/callback")
+    if options.json:
+        print_json([{"step": step.name, "done": step.done, "message": step.message} for step in steps])
+    else:
+        for step in steps:
+            print(f"{'done  ' if step.done else 'failed'}  {step.name}: {step.message}")
+    return OK if all(step.done for step in steps) else FAILED
+
+
+def _switch(options: argparse.Namespace, *, enabled: bool) -> int:
+    from argos.cli.session import print_json, services
+    from argos.oidc.break_glass import switched
+
+    with services() as here:
+        outcome = here.application.engine.apply(here.actor, switched(here.application.state(), enabled=enabled))
+    if options.json:
+        print_json({"changed": outcome.changed, "enabled": enabled})
+    else:
+        word = "on" if enabled else "off"
+        print(f"the provider is {word}" if outcome.changed else f"the provider was {word} already")
+    return OK

@@ -1,0 +1,103 @@
+"""Sign-ins that were begun and have not come back: single use, ten minutes, of one browser, bounded (OIDC-1, DAT-4)."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import delete, func, insert, select
+
+from argos.oidc.errors import UnknownState
+from argos.storage.engine import Storage
+from argos.storage.tables import oidc_pending
+from argos.vault import Vault
+
+LIFETIME = 600  # seconds
+MOST = 20_000  # rows; the oldest go first
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """What a sign-in must remember; sealed at rest."""
+
+    issuer: str
+    client_id: str
+    nonce: str
+    verifier: str
+    redirect_uri: str
+    target: str
+    link_user: int | None = None
+    link_session: int | None = None
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """The two halves of a pending sign-in: one travels by the provider, one stays in the browser's cookie."""
+
+    state: str
+    browser: str
+
+
+class Pending:
+    """The table of them."""
+
+    def __init__(self, storage: Storage, vault: Vault, *, most: int = MOST) -> None:
+        self._storage = storage
+        self._vault = vault
+        self._most = most
+
+    def put(self, begun: Begun) -> Ticket:
+        """Remember ``begun``; return what leads back to it."""
+        ticket = Ticket(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
+        state_hash = _hash(ticket.state)
+        now = self._storage.clock.now()
+        with self._storage.write() as connection:
+            connection.execute(delete(oidc_pending).where(oidc_pending.c.created_at <= now - LIFETIME))
+            surplus = (connection.scalar(select(func.count()).select_from(oidc_pending)) or 0) - self._most + 1
+            if surplus > 0:
+                oldest = select(oidc_pending.c.state_hash).order_by(oidc_pending.c.created_at).limit(surplus)
+                connection.execute(delete(oidc_pending).where(oidc_pending.c.state_hash.in_(oldest)))
+            connection.execute(
+                insert(oidc_pending).values(
+                    state_hash=state_hash,
+                    browser_hash=_hash(ticket.browser),
+                    sealed=self._vault.seal("oidc_pending", "sealed", state_hash.hex(), msgspec.json.encode(begun)),
+                    created_at=now,
+                )
+            )
+        return ticket
+
+    def take(self, ticket: Ticket) -> Begun:
+        """Return what ``ticket`` leads to, once; a foreign browser's attempt leaves it for the right one.
+
+        Raises:
+            UnknownState: it is used, expired, unknown, or another browser's.
+        """
+        state_hash = _hash(ticket.state)
+        now = self._storage.clock.now()
+        statement = (
+            delete(oidc_pending)
+            .where(
+                oidc_pending.c.state_hash == state_hash,
+                oidc_pending.c.browser_hash == _hash(ticket.browser),
+                oidc_pending.c.created_at > now - LIFETIME,
+            )
+            .returning(oidc_pending.c.sealed)
+        )
+        with self._storage.write() as connection:
+            sealed = connection.execute(statement).scalar()
+        if sealed is None:
+            raise UnknownState
+        plain = self._vault.open("oidc_pending", "sealed", state_hash.hex(), sealed)
+        return msgspec.json.decode(plain, type=Begun)
+
+    def sweep(self) -> int:
+        """Drop the expired; return how many."""
+        before = self._storage.clock.now() - LIFETIME
+        with self._storage.write() as connection:
+            return connection.execute(delete(oidc_pending).where(oidc_pending.c.created_at <= before)).rowcount
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,362 @@
+"""Signing in with the declared provider: begin, come back, leave, and try the connection."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import msgspec
+from sqlalchemy import select, update
+
+from argos.audit import Actor, Audit
+from argos.edge.model import OidcSettings
+from argos.errors import ArgosError, NotFound
+from argos.oidc.errors import NotOffered, ProviderRefused, ProviderUnavailable, TokenRejected, UnknownState
+from argos.oidc.pending import Begun, Pending, Ticket
+from argos.oidc.people import PROVIDER, People
+from argos.oidc.policy import judge
+from argos.oidc.provider import Metadata, Provider
+from argos.oidc.starts import Starts
+from argos.storage.tables import resources, sessions
+
+if TYPE_CHECKING:
+    from argos.epoch import EpochWriter
+    from argos.named_secrets import NamedSecrets
+    from argos.scrub import Scrubber
+    from argos.sessions.model import IssuedSession
+    from argos.sessions.store import Sessions
+    from argos.storage.engine import Storage
+    from argos.vault import Vault
+
+ID_TOKEN_KEPT = 6 * 1024  # characters; a longer one is no hint, as it must fit a URL
+_ERROR_CODE_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz_")
+
+log = logging.getLogger("argos.oidc")
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where to send the browser, and what it must keep."""
+
+    url: str
+    ticket: Ticket
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A finished sign-in; ``issued`` is None when an account was linked."""
+
+    username: str
+    target: str
+    issued: IssuedSession | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of trying the connection."""
+
+    name: str
+    done: bool
+    message: str
+
+
+class Oidc:
+    """The relying party over one database."""
+
+    def __init__(  # noqa: PLR0917 - wired once, in the composition root
+        self,
+        storage: Storage,
+        vault: Vault,
+        audit: Audit,
+        session_store: Sessions,
+        epoch: EpochWriter,
+        named_secrets: NamedSecrets,
+        scrubber: Scrubber,
+    ) -> None:
+        self._storage = storage
+        self._vault = vault
+        self._sessions = session_store
+        self._secrets = named_secrets
+        self._scrubber = scrubber
+        self._lock = threading.Lock()
+        self._provider: Provider | None = None
+        self.pending = Pending(storage, vault)
+        self.people = People(storage, audit, session_store, epoch)
+        self._starts = Starts(storage.clock)
+
+    def settings(self) -> OidcSettings | None:
+        """``settings/oidc``, or None while undeclared. PERF: one row, as each sign-in page asks."""
+        with self._storage.read() as connection:
+            spec = connection.scalar(
+                select(resources.c.spec).where(resources.c.kind == "settings", resources.c.name == "oidc")
+            )
+        return None if spec is None else msgspec.json.decode(spec, type=OidcSettings)
+
+    def offered_name(self) -> str:
+        """The name of the provider that is switched on; empty when none is."""
+        settings = self.settings()
+        return settings.name if settings is not None and settings.enabled else ""
+
+    def offered(self) -> OidcSettings:
+        """The settings while the provider is switched on.
+
+        Raises:
+            NotOffered: it is not.
+        """
+        settings = self.settings()
+        if settings is None or not settings.enabled:
+            raise NotOffered
+        return settings
+
+    def begin(self, redirect_uri: str, target: str, address: str, link: tuple[int, int] | None = None) -> Start:
+        """Begin a sign-in.
+
+        Args:
+            redirect_uri: our callback, as registered at the provider.
+            target: where the person wants to go; judged by the caller.
+            address: the client's, which may begin only so many.
+            link: ids of the user and the session that want to be linked.
+
+        Raises:
+            NotOffered, ProviderUnavailable: it cannot begin.
+        """
+        settings = self.offered()
+        self._starts.count(address)
+        metadata = self._provider_of(settings).metadata()
+        verifier, nonce = secrets.token_urlsafe(48), secrets.token_urlsafe(32)
+        link_user, link_session = link or (None, None)
+        begun = Begun(
+            settings.issuer, settings.client_id, nonce, verifier, redirect_uri, target, link_user, link_session
+        )
+        ticket = self.pending.put(begun)
+        question = {
+            "response_type": "code",
+            "client_id": settings.client_id,
+            "redirect_uri": redirect_uri,
+            "scope": " ".join(settings.scopes),
+            "state": ticket.state,
+            "nonce": nonce,
+            # RFC 7636 §4.2: only the digest leaves (OIDC-2).
+            "code_challenge": _base64url(hashlib.sha256(verifier.encode()).digest()),
+            "code_challenge_method": "S256",
+        }
+        return Start(_with_query(metadata.authorization_endpoint, question), ticket)
+
+    def finish(self, ticket: Ticket, answer: Mapping[str, str], address: str, user_agent: str) -> Arrived:
+        """Finish a sign-in with what the provider sent the browser back with.
+
+        Raises:
+            UnknownState: it was not begun in this browser, or is over.
+            ProviderRefused, ProviderUnavailable, TokenRejected: no sign-in came of it.
+            NotAllowed: the operator did not mean this person.
+            NotOffered: the provider was switched off or changed meanwhile.
+        """
+        begun = self.pending.take(ticket)
+        settings = self.offered()
+        if (settings.issuer, settings.client_id) != (begun.issuer, begun.client_id):
+            raise UnknownState
+        provider = self._provider_of(settings)
+        claims, id_token = self._exchange(settings, provider, begun, answer)
+        arrival = judge(settings, claims)
+        if begun.link_user is not None and begun.link_session is not None:
+            actor = Actor("user", f"id {begun.link_user}", address)
+            username = self.people.link(actor, settings.issuer, arrival, begun.link_user, begun.link_session)
+            return Arrived(username, begun.target, None)
+        user_id, username = self.people.arrive(settings.issuer, arrival, address, provision=settings.auto_provision)
+        issued = self._begin_session(user_id, Actor("user", username, address), user_agent, id_token)
+        return Arrived(username, begun.target, issued)
+
+    def logout_url(self, session_id: int, return_to: str) -> str | None:
+        """Where a browser signs out at the provider too (RP-Initiated Logout 1.0 §2); None when there is no such place.
+
+        Asked before the session is revoked. A provider that does not answer is left alone.
+        """
+        with self._storage.read() as connection:
+            row = connection.execute(
+                select(sessions.c.provider, sessions.c.id_token).where(sessions.c.id == session_id)
+            ).first()
+        if row is None or row.provider != PROVIDER:
+            return None
+        try:
+            settings = self.offered()
+            metadata = self._provider_of(settings).metadata()
+            if not metadata.end_session_endpoint:
+                return None
+            question = {"client_id": settings.client_id, "post_logout_redirect_uri": return_to}
+            if row.id_token is not None:
+                place = str(session_id)
+                question["id_token_hint"] = self._vault.open("sessions", "id_token", place, row.id_token).decode()
+            return _with_query(metadata.end_session_endpoint, question)
+        except ArgosError as error:
+            log.info("signed out here only: %s", self._scrubber.scrub(error.message))
+            return None
+
+    def test(self, redirect_uri: str) -> list[Step]:
+        """Try the connection step by step, as far as it goes without a person; nothing is stored."""
+        steps: list[Step] = []
+        settings = self.settings()
+        if settings is None or not settings.issuer:
+            return [Step("settings", False, "settings/oidc names no issuer")]
+        steps.append(Step("settings", True, "switched on" if settings.enabled else "switched off; tried all the same"))
+        provider = Provider(settings.issuer)
+        found: list[Metadata] = []
+
+        def discovery() -> str:
+            found.append(provider.metadata())
+            return f"{settings.issuer} describes itself"
+
+        def keys() -> str:
+            usable = [key for key in provider.published_keys() if key.get("kty") in {"RSA", "EC", "OKP"}]
+            if not usable:
+                raise ProviderUnavailable("The provider publishes no key for RS256, PS256, ES256 or EdDSA")
+            return f"{len(usable)} keys"
+
+        def client() -> str:
+            return self._try_client(settings, provider, found[0], redirect_uri)
+
+        for name, attempt in (("discovery", discovery), ("keys", keys), ("client", client)):
+            step = self._step(name, attempt)
+            steps.append(step)
+            if not step.done:
+                break
+        return steps
+
+    def _step(self, name: str, attempt: Callable[[], str]) -> Step:
+        try:
+            return Step(name, True, attempt())
+        except ArgosError as error:
+            return Step(name, False, self._scrubber.scrub(error.message))
+
+    def _try_client(self, settings: OidcSettings, provider: Provider, metadata: Metadata, redirect_uri: str) -> str:
+        """A code that cannot exist: ``invalid_grant`` says that id and secret were right (RFC 6749 §5.2)."""
+        form = _grant("argos-connection-test", redirect_uri, secrets.token_urlsafe(48))
+        status, answer = self._ask_token(settings, provider, metadata, form)
+        code = _error_code(answer.get("error"))
+        if code == "invalid_grant":
+            return "the provider takes client id and secret"
+        raise ProviderRefused(f"The token endpoint answered {status} {code or 'without an error code'}")
+
+    def _exchange(
+        self, settings: OidcSettings, provider: Provider, begun: Begun, answer: Mapping[str, str]
+    ) -> tuple[dict[str, Any], str]:
+        metadata = provider.metadata()
+        issuer = answer.get("iss")
+        if issuer is not None and issuer != settings.issuer:
+            raise TokenRejected("The answer is of another issuer (iss, RFC 9207)")
+        if issuer is None and metadata.answers_with_iss:
+            raise TokenRejected("The answer does not say its issuer, as the provider promises to (iss, RFC 9207)")
+        if "error" in answer:
+            code = _error_code(answer["error"]) or "an error"
+            raise ProviderRefused(f"The provider did not sign you in: {code}.")
+        code = answer.get("code", "")
+        if not 0 < len(code) <= 8192:
+            raise ProviderRefused("The provider sent no code.")
+        form = _grant(code, begun.redirect_uri, begun.verifier)
+        status, tokens = self._ask_token(settings, provider, metadata, form)
+        id_token, access_token = tokens.get("id_token"), tokens.get("access_token")
+        if status != 200 or not isinstance(id_token, str):
+            raise ProviderRefused(
+                f"The provider did not take the code ({status} {_error_code(tokens.get('error')) or 'no ID token'})."
+            )
+        access_token = access_token if isinstance(access_token, str) else ""
+        self._scrubber.know(id_token, access_token)
+        from argos.oidc import tokens as verification
+
+        claims = verification.verify(
+            id_token,
+            lambda kid: provider.published_keys(wanted=kid),
+            issuer=settings.issuer,
+            client_id=settings.client_id,
+            nonce=begun.nonce,
+            now=self._storage.clock.now(),
+            access_token=access_token,
+        )
+        return self._with_userinfo(settings, provider, metadata, claims, access_token), id_token
+
+    def _with_userinfo(
+        self,
+        settings: OidcSettings,
+        provider: Provider,
+        metadata: Metadata,
+        claims: dict[str, Any],
+        access_token: str,
+    ) -> dict[str, Any]:
+        """Add what the ID token left for the userinfo endpoint; the token's own claims win."""
+        wanted = {"email", "preferred_username"}
+        if settings.allowed_groups or settings.group_map:
+            wanted.add(settings.groups_claim)
+        if settings.admin_claim:
+            wanted.add(settings.admin_claim)
+        if wanted <= claims.keys() or not metadata.userinfo_endpoint or not access_token:
+            return claims
+        found = provider.fetcher.get(metadata.userinfo_endpoint, bearer=access_token)
+        if found.get("sub") != claims["sub"]:
+            raise TokenRejected("The userinfo endpoint speaks of another person (sub)")  # Core §5.3.2
+        if "email" in claims:
+            found.pop("email_verified", None)  # it would vouch for another address
+        return {**found, **claims}
+
+    def _ask_token(
+        self, settings: OidcSettings, provider: Provider, metadata: Metadata, form: dict[str, str]
+    ) -> tuple[int, dict[str, Any]]:
+        if settings.client_secret is None:
+            raise ProviderUnavailable("settings/oidc client_secret is missing")
+        try:
+            secret = self._secrets.reveal(settings.client_secret.secret)
+        except NotFound as error:
+            raise ProviderUnavailable(error.message) from None
+        headers: dict[str, str] = {}
+        if settings.token_auth == "client_secret_post":  # noqa: S105 - a method's name
+            form = {**form, "client_id": settings.client_id, "client_secret": secret}
+        else:
+            # RFC 6749 §2.3.1: both are form-encoded before they are joined.
+            pair = f"{quote(settings.client_id, safe='')}:{quote(secret, safe='')}"
+            basic = base64.b64encode(pair.encode()).decode()
+            self._scrubber.know(basic)
+            headers["Authorization"] = f"Basic {basic}"
+        return provider.fetcher.post_form(metadata.token_endpoint, form, headers)
+
+    def _begin_session(self, user_id: int, actor: Actor, user_agent: str, id_token: str) -> IssuedSession:
+        issued = self._sessions.begin(actor, user_id, actor.address, user_agent)
+        values: dict[str, Any] = {"provider": PROVIDER}
+        if len(id_token) <= ID_TOKEN_KEPT:
+            place = str(issued.session.id)
+            values["id_token"] = self._vault.seal("sessions", "id_token", place, id_token.encode())
+        with self._storage.write() as connection:
+            connection.execute(update(sessions).where(sessions.c.id == issued.session.id).values(**values))
+        return issued
+
+    def _provider_of(self, settings: OidcSettings) -> Provider:
+        with self._lock:
+            if self._provider is None or self._provider.issuer != settings.issuer:
+                self._provider = Provider(settings.issuer)
+            return self._provider
+
+
+def _grant(code: str, redirect_uri: str, verifier: str) -> dict[str, str]:
+    return {
+        "grant_type": "authorization_code",
+        "code": code,
+        "redirect_uri": redirect_uri,
+        "code_verifier": verifier,
+    }
+
+
+def _with_query(url: str, question: dict[str, str]) -> str:
+    return f"{url}{'&' if urlsplit(url).query else '?'}{urlencode(question)}"
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _error_code(value: object) -> str:
+    """An error code of RFC 6749, and nothing else that somebody might want shown on our page."""
+    return value if isinstance(value, str) and 0 < len(value) <= 40 and _ERROR_CODE_LETTERS.issuperset(value) else ""
