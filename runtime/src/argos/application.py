@@ -123,6 +123,14 @@ class Application:
             )
         return None if spec is None else msgspec.json.decode(spec, type=EdgeSettings)
 
+    def welcome_url(self, token: str) -> str:
+        """The address of a one-time set-password link; only its path while no panel host is declared."""
+        from argos.edge.context import RenderContext
+
+        edge = self.edge()
+        context = RenderContext(mode=self.settings.mode, panel_port=self.settings.panel_listen[1])
+        return ("" if edge is None else context.panel_url(edge.panel_host)) + f"/welcome?token={token}"
+
     def reconcile(self) -> None:
         """Make Caddy run the active revision where it runs something else."""
         self.engine.reconcile()

@@ -37,6 +37,7 @@ EXPECTED = {
     "/api/v1/users": Needs.ADMIN,
     "/api/v1/users/{username}": Needs.ADMIN,
     "/api/v1/users/{username}/password": Needs.ADMIN,
+    "/api/v1/users/{username}/link": Needs.ADMIN,
 }
 RANK = {None: Needs.NOBODY, "newcomer": Needs.PASSWORD_CHANGE, "alice": Needs.MEMBER, "root-admin": Needs.ADMIN}
 HEADERS = {

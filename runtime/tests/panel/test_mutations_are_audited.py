@@ -15,6 +15,8 @@ NEW = {"username": "made-now", "password": "some long password"}
 # Route: body, what the audit must say, who is said to have done it.
 MUTATIONS = {
     ("POST", "/v1/users"): (NEW, "user.create", "user/made-now"),
+    ("PUT", "/v1/users/{username}"): ({"role": "admin", "groups": ["family"]}, "user.update", "user/alice"),
+    ("POST", "/v1/users/{username}/link"): ({}, "user.password_link", "user/alice"),
     ("DELETE", "/v1/users/{username}"): (None, "user.delete", "user/alice"),
     ("POST", "/v1/users/{username}/password"): (
         {"password": "some long password"},

@@ -23,3 +23,5 @@ class User:
     has_password: bool
     created_at: int
     updated_at: int
+    groups: tuple[str, ...] = ()
+    email_verified: bool = False

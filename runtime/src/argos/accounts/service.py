@@ -7,30 +7,26 @@ after the commit and before it returns (LOG-5).
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from argos.accounts import devices
-from argos.accounts.errors import LastAdmin, SetupCompleted
+from argos.accounts import devices, links
+from argos.accounts.errors import SetupCompleted
 from argos.accounts.model import Role, User
-from argos.accounts.passwords import PasswordHash, Passwords, password_problems
+from argos.accounts.passwords import Passwords, password_problems
+from argos.accounts.records import Records, check_new, refuse_last_admin, role_problems, row_of, shown, user_of
 from argos.accounts.sign_in import SignIn
-from argos.accounts.throttle import USERNAME, Throttle
+from argos.accounts.throttle import Throttle
 from argos.audit import Actor, Audit
 from argos.epoch import EpochWriter
-from argos.errors import Conflict, FieldError, Invalid, NotFound
+from argos.errors import FieldError, Invalid, NotFound
 from argos.sessions.store import Sessions
 from argos.storage.engine import Storage
 from argos.storage.tables import meta, users
 
 SETUP_COMPLETED = "setup_completed_at"
-TEXT_LIMIT = 254  # characters of name and of e-mail (RFC 5321 §4.5.3.1.3)
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Accounts:
@@ -51,6 +47,7 @@ class Accounts:
         self._epoch = epoch
         self._passwords = passwords
         self._throttle = throttle
+        self._records = Records(storage.clock, audit)
         self._sign_in = SignIn(storage, passwords, throttle)
 
     def authenticate(self, username: str, password: str, address: str, device_token: str | None = None) -> User:
@@ -70,7 +67,7 @@ class Accounts:
             TooManyFailedLogins: the address or the account is banned; the password was not looked at.
             Busy: too many sign-ins at once; nothing was counted.
         """
-        return _user(self._sign_in.check(username, password, address, device_token))
+        return user_of(self._sign_in.check(username, password, address, device_token))
 
     def remember_device(self, user_id: int, device_token: str | None = None) -> str:
         """Note that a browser has signed this person in; return the token for its device cookie.
@@ -92,7 +89,7 @@ class Accounts:
             Conflict: there is an account of that name.
             Invalid: the username or the password is not allowed.
         """
-        _check_new(username, password, "", "")
+        check_new(username, password, "", "")
         if self.setup_completed():
             raise SetupCompleted
         hashed = self._passwords.hash(password)
@@ -101,7 +98,7 @@ class Accounts:
             statement = upsert(meta).values(key=SETUP_COMPLETED, value=now).on_conflict_do_nothing()
             if connection.execute(statement).rowcount == 0:
                 raise SetupCompleted
-            return self._insert(connection, actor, username, "admin", hashed, must_change_password=True)
+            return self._records.insert(connection, actor, username, "admin", hashed, must_change_password=True)
 
     def setup_completed(self) -> bool:
         """Tell whether the first admin was made."""
@@ -117,18 +114,23 @@ class Accounts:
         *,
         name: str = "",
         email: str = "",
+        email_verified: bool = False,
+        groups: Sequence[str] = (),
         must_change_password: bool = False,
     ) -> User:
         """Make an account; without a password it cannot sign in locally.
+
+        ``email_verified`` says that somebody vouches for the address: an administrator who typed it, or a
+        provider. Only then do hosts' rules about e-mails count it.
 
         Raises:
             Invalid: a value is not allowed; all errors at once.
             Conflict: the username is taken, in whatever case.
         """
-        _check_new(username, password, name, email, role)
+        check_new(username, password, name, email, role, groups)
         hashed = None if password is None else self._passwords.hash(password)
         with self._storage.write() as connection:
-            return self._insert(
+            return self._records.insert(
                 connection,
                 actor,
                 username,
@@ -136,6 +138,8 @@ class Accounts:
                 hashed,
                 name=name,
                 email=email,
+                email_verified=email_verified,
+                groups=tuple(sorted(set(groups))),
                 must_change_password=must_change_password,
             )
 
@@ -186,14 +190,14 @@ class Accounts:
             LastAdmin: nobody could administer afterwards.
         """
         with self._storage.write() as connection:
-            before = _row(connection, username)
+            before = row_of(connection, username)
             if before.disabled == disabled:
-                return _user(before)
+                return user_of(before)
             if disabled:
-                self._not_the_last_admin(connection, before)
+                refuse_last_admin(connection, before)
                 self._sessions.delete_of_user(connection, before.id)
             action = "user.disable" if disabled else "user.enable"
-            user = self._update(connection, actor, action, before, {"disabled": disabled})
+            user = self._records.update(connection, actor, action, before, {"disabled": disabled})
         self._epoch.advance()
         return user
 
@@ -205,16 +209,16 @@ class Accounts:
             Invalid: there is no such role.
             LastAdmin: nobody could administer afterwards.
         """
-        problems = _role_problems(f"user/{username}", role)
+        problems = role_problems(f"user/{username}", role)
         if problems:
             raise Invalid(problems)
         with self._storage.write() as connection:
-            before = _row(connection, username)
+            before = row_of(connection, username)
             if before.role == role:
-                return _user(before)
-            self._not_the_last_admin(connection, before)
+                return user_of(before)
+            refuse_last_admin(connection, before)
             self._sessions.delete_of_user(connection, before.id)
-            user = self._update(connection, actor, "user.set_role", before, {"role": role})
+            user = self._records.update(connection, actor, "user.set_role", before, {"role": role})
         self._epoch.advance()
         return user
 
@@ -228,11 +232,11 @@ class Accounts:
             row = connection.execute(select(users).where(users.c.username == username)).first()
             if row is None:
                 return False
-            self._not_the_last_admin(connection, row)
+            refuse_last_admin(connection, row)
             self._sessions.delete_of_user(connection, row.id)
             devices.forget_all(connection, row.id)
             connection.execute(delete(users).where(users.c.id == row.id))
-            self._audit.record(connection, actor, "user.delete", f"user/{row.username}", before=_shown(row))
+            self._audit.record(connection, actor, "user.delete", f"user/{row.username}", before=shown(row))
         self._epoch.advance()
         return True
 
@@ -243,7 +247,7 @@ class Accounts:
             NotFound: there is no such user.
         """
         with self._storage.read() as connection:
-            return _user(_row(connection, username))
+            return user_of(row_of(connection, username))
 
     def get_by_id(self, user_id: int) -> User:
         """Return an account by its id.
@@ -255,12 +259,12 @@ class Accounts:
             row = connection.execute(select(users).where(users.c.id == user_id)).first()
         if row is None:
             raise NotFound(f"There is no user with id {user_id}")
-        return _user(row)
+        return user_of(row)
 
     def list(self) -> list[User]:
         """Return all accounts, by name."""
         with self._storage.read() as connection:
-            return [_user(row) for row in connection.execute(select(users).order_by(users.c.username))]
+            return [user_of(row) for row in connection.execute(select(users).order_by(users.c.username))]
 
     def sweep(self) -> int:
         """Drop failed sign-ins that count no more; return how many."""
@@ -270,130 +274,17 @@ class Accounts:
     def _set_password(self, actor: Actor, action: str, username: str, new: str, *, must_change: bool) -> User:
         hashed = self._passwords.hash(new)
         with self._storage.write() as connection:
-            before = _row(connection, username)
+            before = row_of(connection, username)
             values = {
                 "password_hash": hashed.text,
                 "password_key_version": hashed.key_version,
                 "must_change_password": must_change,
             }
             self._sessions.delete_of_user(connection, before.id)
+            links.forget_all(connection, before.id)
             if action == "user.reset_password":
                 devices.forget_all(connection, before.id)
                 self._throttle.forget_account(connection, before.username)
-            user = self._update(connection, actor, action, before, values)
+            user = self._records.update(connection, actor, action, before, values)
         self._epoch.advance()
         return user
-
-    def _insert(
-        self,
-        connection: Connection,
-        actor: Actor,
-        username: str,
-        role: Role,
-        hashed: PasswordHash | None,
-        *,
-        must_change_password: bool,
-        name: str = "",
-        email: str = "",
-    ) -> User:
-        if connection.execute(select(users.c.id).where(users.c.username == username)).first() is not None:
-            raise Conflict(f"user/{username}: there is an account of that name already")
-        now = self._storage.clock.now()
-        row = connection.execute(
-            insert(users)
-            .values(
-                username=username,
-                name=name,
-                email=email,
-                role=role,
-                password_hash=None if hashed is None else hashed.text,
-                password_key_version=None if hashed is None else hashed.key_version,
-                must_change_password=must_change_password,
-                created_at=now,
-                updated_at=now,
-            )
-            .returning(*users.c)
-        ).one()
-        self._audit.record(connection, actor, "user.create", f"user/{username}", after=_shown(row))
-        return _user(row)
-
-    def _update(
-        self, connection: Connection, actor: Actor, action: str, before: Row[Any], values: Mapping[str, Any]
-    ) -> User:
-        statement = update(users).where(users.c.id == before.id)
-        after = connection.execute(
-            statement.values(**values, updated_at=self._storage.clock.now()).returning(*users.c)
-        ).one()
-        target = f"user/{before.username}"
-        self._audit.record(connection, actor, action, target, before=_shown(before), after=_shown(after))
-        return _user(after)
-
-    def _not_the_last_admin(self, connection: Connection, row: Row[Any]) -> None:
-        if row.role != "admin" or row.disabled:
-            return
-        others = connection.scalar(
-            select(func.count())
-            .select_from(users)
-            .where(users.c.role == "admin", users.c.disabled.is_(False), users.c.id != row.id)
-        )
-        if not others:
-            raise LastAdmin(row.username)
-
-
-def _row(connection: Connection, username: str) -> Row[Any]:
-    row = None
-    if USERNAME.match(username):
-        row = connection.execute(select(users).where(users.c.username == username)).first()
-    if row is None:
-        raise NotFound(f"user/{username[:64]}: there is no such user")
-    return row
-
-
-def _user(row: Row[Any]) -> User:
-    return User(
-        id=row.id,
-        username=row.username,
-        name=row.name,
-        email=row.email,
-        role=row.role,
-        provider=row.provider,
-        must_change_password=row.must_change_password,
-        disabled=row.disabled,
-        has_password=row.password_hash is not None,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-    )
-
-
-def _shown(row: Row[Any]) -> dict[str, Any]:
-    """Return what the audit keeps of an account: an allowlist, so no hash."""
-    return {
-        "name": row.name,
-        "email": row.email,
-        "role": row.role,
-        "provider": row.provider,
-        "must_change_password": row.must_change_password,
-        "disabled": row.disabled,
-        "has_password": row.password_hash is not None,
-    }
-
-
-def _check_new(username: str, password: str | None, name: str, email: str, role: str = "member") -> None:
-    resource = f"user/{username[:64]}"
-    problems = []
-    if not USERNAME.match(username):
-        expected = "1 to 64 of A-Z, a-z, 0-9 and '._@-', beginning with a letter or digit"
-        problems.append(FieldError(resource, "username", "is not allowed", expected))
-    for field, value in (("name", name), ("email", email)):
-        if len(value) > TEXT_LIMIT or _CONTROL.search(value):
-            expected = f"at most {TEXT_LIMIT} characters, none of them a control character"
-            problems.append(FieldError(resource, field, "is not allowed", expected))
-    problems += _role_problems(resource, role)
-    if password is not None:
-        problems += password_problems(resource, password)
-    if problems:
-        raise Invalid(problems)
-
-
-def _role_problems(resource: str, role: str) -> list[FieldError]:
-    return [] if role in {"admin", "member"} else [FieldError(resource, "role", f"is {role!r}", "admin or member")]

@@ -12,7 +12,7 @@ from argos.api.config import Apply, Config, Plan
 from argos.api.health import Health
 from argos.api.hosts import HostList, OneHost
 from argos.api.secrets import OneSecret, SecretList
-from argos.api.users import OneUser, UserList, UserPassword
+from argos.api.users import OneUser, UserLink, UserList, UserPassword
 from argos.application import Application
 
 
@@ -30,6 +30,7 @@ def add_routes(app: falcon.App[Any, Any], prefix: str, application: Application)
         ("/users", UserList(application)),
         ("/users/{username}", OneUser(application)),
         ("/users/{username}/password", UserPassword(application)),
+        ("/users/{username}/link", UserLink(application)),
     ):
         app.add_route(prefix + path, resource)
 

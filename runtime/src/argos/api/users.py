@@ -7,22 +7,27 @@ from typing import Literal
 import falcon
 import msgspec
 
+from argos.accounts.links import LIFETIME
 from argos.accounts.model import User
+from argos.accounts.people import Change, Wanted
 from argos.api import bodies
 from argos.api.access import Needs, visit_of
 from argos.application import Application
+from argos.audit import Actor
 from argos.errors import NotFound
 
 
 class NewUser(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of ``POST …/users``; without a password the account cannot sign in here."""
+    """The body of ``POST …/users``; with ``link`` the answer holds a one-time link to set the first password."""
 
     username: str
     password: str | None = None
     name: str = ""
     email: str = ""
     role: Literal["admin", "member"] = "member"
+    groups: tuple[str, ...] = ()
     must_change_password: bool = True
+    link: bool = False
 
 
 class NewPassword(msgspec.Struct, forbid_unknown_fields=True):
@@ -54,13 +59,18 @@ class UserList:
             body.password,
             name=body.name,
             email=body.email,
-            must_change_password=body.must_change_password,
+            email_verified=True,
+            groups=body.groups,
+            must_change_password=body.must_change_password and body.password is not None,
         )
-        bodies.write(resp, shown(user), status=falcon.HTTP_201)
+        answer = shown(user)
+        if body.link:
+            answer |= new_link(self._application, visit_of(req).actor, user.username)
+        bodies.write(resp, answer, status=falcon.HTTP_201)
 
 
 class OneUser:
-    """``GET`` and ``DELETE …/users/{username}``."""
+    """``GET``, ``PUT`` and ``DELETE …/users/{username}``."""
 
     needs = Needs.ADMIN
 
@@ -71,11 +81,19 @@ class OneUser:
         """One account."""
         bodies.write(resp, shown(self._application.accounts.get(username)))
 
+    def on_put(self, req: falcon.Request, resp: falcon.Response, username: str) -> None:
+        """Make the account what the body says, or with ``?check=true`` only tell what would change."""
+        body = bodies.read(req, Wanted, f"user/{username[:64]}")
+        check = bool(req.get_param_as_bool("check"))
+        bodies.write(resp, told(self._application.people.put(visit_of(req).actor, username, body, check=check)))
+
     def on_delete(self, req: falcon.Request, resp: falcon.Response, username: str) -> None:
-        """Remove it and end its sign-ins."""
-        if not self._application.accounts.delete(visit_of(req).actor, username):
+        """Remove it and end its sign-ins, or with ``?check=true`` only tell that."""
+        check = bool(req.get_param_as_bool("check"))
+        change = self._application.people.remove(visit_of(req).actor, username, check=check)
+        if not change.changed:
             raise NotFound(f"user/{username[:64]}: there is no such user")
-        bodies.write(resp, {"changed": True})
+        bodies.write(resp, told(change))
 
 
 class UserPassword:
@@ -93,6 +111,29 @@ class UserPassword:
             visit_of(req).actor, username, body.password, must_change_password=body.must_change_password
         )
         bodies.write(resp, shown(user))
+
+
+class UserLink:
+    """``POST …/users/{username}/link``."""
+
+    needs = Needs.ADMIN
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, username: str) -> None:
+        """Make a one-time link by which the person sets a password; an earlier one is void."""
+        bodies.write(resp, new_link(self._application, visit_of(req).actor, username), status=falcon.HTTP_201)
+
+
+def new_link(application: Application, actor: Actor, username: str) -> dict[str, object]:
+    """Make a link and return its address and for how many seconds it is good."""
+    return {"link": application.welcome_url(application.links.issue(actor, username)), "link_seconds": LIFETIME}
+
+
+def told(change: Change) -> dict[str, object]:
+    """A change as the API shows it."""
+    return {"changed": change.changed, "before": change.before, "after": change.after}
 
 
 def shown(user: User) -> dict[str, object]:

@@ -129,10 +129,13 @@ def _add_user(commands: Commands) -> None:
         group,
         "create",
         "make an account",
-        "sudo argos user create alice --email alice@home.example --password-stdin < password",
+        "sudo argos user create alice --email alice@home.example --group family --link\n"
+        "  sudo argos user create bob --role admin --password-stdin < password",
         users.create,
     )
     _name_and_password(create)
+    _link(create)
+    create.add_argument("--group", action="append", default=[], metavar="GROUP", help="a group; may be given often")
     create.add_argument("--name", default="", help="the name a person is shown by")
     create.add_argument("--email", default="", help="handed to upstreams as X-Auth-Email")
     create.add_argument("--role", choices=("member", "admin"), default="member", help="default: member")
@@ -149,10 +152,32 @@ def _add_user(commands: Commands) -> None:
         group,
         "reset-password",
         "set another password and end the account's sign-ins",
-        "sudo argos user reset-password alice --password-stdin < password",
+        "sudo argos user reset-password alice --password-stdin < password\n"
+        "  sudo argos user reset-password alice --link",
         users.reset_password,
     )
     _name_and_password(reset)
+    _link(reset)
+    role = _add(
+        group,
+        "set-role",
+        "make somebody an administrator or a member, and end their sign-ins",
+        "sudo argos user set-role alice admin",
+        users.set_role,
+    )
+    role.add_argument("username")
+    role.add_argument("role", choices=("member", "admin"))
+    role.add_argument("--json", action="store_true", help="for programs")
+    groups = _add(
+        group,
+        "set-groups",
+        "put somebody into these groups and no others, and end their sign-ins",
+        "sudo argos user set-groups alice family photos",
+        users.set_groups,
+    )
+    groups.add_argument("username")
+    groups.add_argument("groups", nargs="*", metavar="GROUP", help="none: in no group")
+    groups.add_argument("--json", action="store_true", help="for programs")
     for name, text, command in (
         ("disable", "close an account and end its sign-ins", users.disable),
         ("enable", "open a disabled account again", users.enable),
@@ -161,6 +186,12 @@ def _add_user(commands: Commands) -> None:
         one = _add(group, name, text, f"sudo argos user {name} alice", command)
         one.add_argument("username")
         one.add_argument("--json", action="store_true", help="for programs")
+
+
+def _link(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--link", action="store_true", help="print a link by which the person sets a password: once, within 24 hours"
+    )
 
 
 def _name_and_password(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from argos.cli.exits import NOT_FOUND, OK, Stop
 
 if TYPE_CHECKING:
     from argos.accounts.model import User
+    from argos.accounts.people import Wanted
 
 _PASSWORD_LIMIT = 1024
 
@@ -29,15 +30,17 @@ def list_all(options: argparse.Namespace) -> int:
             for word, true in (("disabled", user.disabled), ("must change password", user.must_change_password))
             if true
         ]
-        print(f"{user.username:<24} {user.role:<7} {user.email or '-':<32} {', '.join(notes)}".rstrip())
+        groups = ",".join(user.groups) or "-"
+        print(f"{user.username:<24} {user.role:<7} {user.email or '-':<32} {groups:<24} {', '.join(notes)}".rstrip())
     return OK
 
 
 def create(options: argparse.Namespace) -> int:
-    """Make an account."""
-    from argos.cli.session import read_secret, services
+    """Make an account, with a password or with a link to set one."""
+    from argos.api.users import new_link, shown
+    from argos.cli.session import print_json, read_secret, services
 
-    password = read_secret(options.password_stdin, "Password", _PASSWORD_LIMIT)
+    password = None if options.link else read_secret(options.password_stdin, "Password", _PASSWORD_LIMIT)
     with services() as here:
         user = here.application.accounts.create(
             here.actor,
@@ -46,9 +49,50 @@ def create(options: argparse.Namespace) -> int:
             password,
             name=options.name,
             email=options.email,
-            must_change_password=not options.keep_password,
+            email_verified=True,
+            groups=options.group,
+            must_change_password=password is not None and not options.keep_password,
         )
-    return _done(options, user, "made")
+        link = new_link(here.application, here.actor, user.username) if options.link else {}
+    if options.json:
+        print_json({"changed": True, "user": shown(user), **link})
+        return OK
+    print(f"{user.username}: made")
+    _print_link(link)
+    return OK
+
+
+def set_role(options: argparse.Namespace) -> int:
+    """Give a role."""
+    from argos.accounts.people import Wanted
+
+    return _put(options, Wanted(role=options.role), f"is {options.role}")
+
+
+def set_groups(options: argparse.Namespace) -> int:
+    """Put a person into these groups and no others."""
+    from argos.accounts.people import Wanted
+
+    return _put(options, Wanted(groups=tuple(options.groups)), f"is in {', '.join(options.groups) or 'no group'}")
+
+
+def _put(options: argparse.Namespace, wanted: Wanted, text: str) -> int:
+    from argos.api.users import told
+    from argos.cli.session import print_json, services
+
+    with services() as here:
+        username = here.application.accounts.get(options.username).username  # this command makes nobody
+        change = here.application.people.put(here.actor, username, wanted)
+    if options.json:
+        print_json(told(change))
+    else:
+        print(f"{username}: {text}" + ("; all sign-ins ended" if change.changed else " already"))
+    return OK
+
+
+def _print_link(link: dict[str, object]) -> None:
+    if link:
+        print(f"Once, within 24 hours, this sets the password:\n{link['link']}")
 
 
 def first_admin(options: argparse.Namespace) -> int:
@@ -62,9 +106,18 @@ def first_admin(options: argparse.Namespace) -> int:
 
 
 def reset_password(options: argparse.Namespace) -> int:
-    """Set another password."""
-    from argos.cli.session import read_secret, services
+    """Set another password, or make a link by which the person sets one."""
+    from argos.api.users import new_link
+    from argos.cli.session import print_json, read_secret, services
 
+    if options.link:
+        with services() as here:
+            link = new_link(here.application, here.actor, options.username)
+        if options.json:
+            print_json({"changed": True, **link})
+        else:
+            _print_link(link)
+        return OK
     password = read_secret(options.password_stdin, "New password", _PASSWORD_LIMIT)
     with services() as here:
         user = here.application.accounts.reset_password(here.actor, options.username, password)
