@@ -20,6 +20,13 @@ class TooManyFailedLogins(ArgosError):
         self.resets_at = resets_at
 
 
+class WrongCode(ArgosError):
+    """A code of a second factor that is wrong, out of its time, or used before: one answer for all three (LOG-4)."""
+
+    def __init__(self) -> None:
+        super().__init__("The code is wrong, or was used before")
+
+
 class Busy(Unavailable):
     """More sign-ins at once than the machine can hash."""
 

@@ -12,7 +12,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, case, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from argos.accounts.errors import TooManyFailedLogins
@@ -23,6 +23,8 @@ from argos.storage.tables import login_failures
 FAILURES = 5
 WINDOW = 300  # seconds
 BAN = 1800  # seconds
+CODE_WINDOW = 900  # seconds; wrong codes of a second factor, per (user, address)
+CODE_BAN = 900  # seconds
 MOST_ROWS = 20_000
 USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}\Z", re.ASCII)
 
@@ -59,11 +61,19 @@ class Throttle:
         Raises:
             TooManyFailedLogins: one of the keys is banned; nothing is counted.
         """
+        account = account_key(username) if device is None else "device:" + device.hex()
+        return self._count(connection, ["address:" + network_key(address), account], WINDOW, BAN)
+
+    def reserve_code(self, connection: Connection, address: str, user_id: int) -> Attempt:
+        """Count a try at a second factor as failed, per (user, address): 5 in 15 min, then 15 min without one.
+
+        Raises:
+            TooManyFailedLogins: this person is locked out from this address; nothing is counted.
+        """
+        return self._count(connection, [f"code:{user_id}:{network_key(address)}"], CODE_WINDOW, CODE_BAN)
+
+    def _count(self, connection: Connection, keys: list[str], window: int, ban: int) -> Attempt:
         now = self._clock.now()
-        keys = [
-            "address:" + network_key(address),
-            account_key(username) if device is None else "device:" + device.hex(),
-        ]
         rows = {
             row.key: row for row in connection.execute(select(login_failures).where(login_failures.c.key.in_(keys)))
         }
@@ -74,10 +84,10 @@ class Throttle:
         for key in keys:
             row = rows.get(key)
             # A window that ended, a ban that was served, or a clock that was set back: start anew.
-            fresh = row is None or row.banned_until > 0 or not 0 <= now - row.window_started_at < WINDOW
+            fresh = row is None or row.banned_until > 0 or not 0 <= now - row.window_started_at < window
             started = now if fresh or row is None else row.window_started_at
             failures = 1 if fresh or row is None else row.failures + 1
-            self._store(connection, key, failures, started, now + BAN if failures >= FAILURES else 0)
+            self._store(connection, key, failures, started, now + ban if failures >= FAILURES else 0)
             counted.append((key, started))
         self._sweep(connection, now)
         return Attempt(tuple(counted))
@@ -103,7 +113,8 @@ class Throttle:
     def sweep(self, connection: Connection) -> int:
         """Drop what counts no more; return how many rows."""
         now = self._clock.now()
-        over = (login_failures.c.banned_until <= now) & (login_failures.c.window_started_at <= now - WINDOW)
+        window = case((login_failures.c.key.startswith("code:"), CODE_WINDOW), else_=WINDOW)
+        over = (login_failures.c.banned_until <= now) & (login_failures.c.window_started_at <= now - window)
         return connection.execute(delete(login_failures).where(over)).rowcount
 
     def _store(self, connection: Connection, key: str, failures: int, started: int, banned_until: int) -> None:

@@ -12,8 +12,9 @@ Assurance = Literal["full", "second_factor", "password_change"]
 class Session:
     """One sign-in, with what is known of its person. Times in seconds since the epoch.
 
-    ``assurance`` is ``full``, or ``password_change`` for one who must first set a
-    password; only ``full`` passes anywhere.
+    ``assurance`` is ``full``; ``second_factor`` for one who must first prove a code;
+    ``password_change`` for one who must first set a password. Only ``full`` passes
+    anywhere. ``proved_at`` is when the person last gave a password or a code.
     """
 
     id: int
@@ -29,6 +30,8 @@ class Session:
     expires_at: int
     address: str
     user_agent: str
+    second_factor: bool = False
+    proved_at: int = 0
 
 
 @dataclass(frozen=True)

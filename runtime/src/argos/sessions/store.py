@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, select, update
@@ -14,12 +14,13 @@ from argos.sessions.lifetimes import Lifetimes, read_lifetimes
 from argos.sessions.model import Assurance, IssuedSession, Session
 from argos.sessions.tokens import new_token, token_hash
 from argos.storage.engine import Storage
-from argos.storage.tables import sessions, users
+from argos.storage.tables import sessions, totp, users
 
 SEEN_EVERY = 300  # seconds between two writes of one session's last_seen_at
 PER_USER = 100  # sessions one person may have; the oldest go (DAT-4)
 ADDRESS_LIMIT = 64
 USER_AGENT_LIMIT = 256
+CHALLENGE = 300  # seconds a person has for the second factor, after the first
 _BATCH = 500
 
 _COLUMNS = (
@@ -36,6 +37,8 @@ _COLUMNS = (
     sessions.c.expires_at,
     sessions.c.address,
     sessions.c.user_agent,
+    sessions.c.second_factor,
+    sessions.c.proved_at,
 )
 
 
@@ -50,23 +53,27 @@ class Sessions:
         self._audit = audit
         self._epoch = epoch
 
-    def begin(self, actor: Actor, user_id: int, address: str, user_agent: str = "") -> IssuedSession:
+    def begin(
+        self, actor: Actor, user_id: int, address: str, user_agent: str = "", *, second_factor: bool = False
+    ) -> IssuedSession:
         """Sign a person in, after their credentials were checked.
 
-        The assurance is ``password_change`` while the account must change its password.
+        The assurance is ``second_factor``, for 5 min at most, while the account has one and
+        it was not proved; then ``password_change`` while the account must change its password.
 
         Args:
             actor: who signs in.
             user_id: whose session it is.
             address: the client's address.
             user_agent: the browser's name for itself; cut at 256 characters.
+            second_factor: it was proved just now, in a session that this one follows.
 
         Raises:
             NotFound: there is no such user.
             Conflict: the user is disabled.
         """
         with self._storage.write() as connection:
-            issued = self._insert(connection, user_id, address, user_agent)
+            issued = self._insert(connection, user_id, address, user_agent, second_factor=second_factor)
             dropped = self._drop_oldest(connection, user_id)
             after = {"session": issued.session.id, "assurance": issued.session.assurance, "dropped": dropped}
             self._audit.record(connection, actor, "session.begin", f"user/{issued.session.username}", after=after)
@@ -101,22 +108,70 @@ class Sessions:
             NotFound: it has ended meanwhile.
         """
         with self._storage.write() as connection:
-            query = select(*_COLUMNS).join(users).where(sessions.c.id == session_id, *self._live(connection))
-            row = connection.execute(query).first()
-            if row is None:
-                raise NotFound("The session has ended; sign in again")
-            connection.execute(delete(sessions).where(sessions.c.id == session_id))
-            issued = self._insert(connection, row.user_id, address, user_agent, expires_at=row.expires_at)
-            self._audit.record(
-                connection,
-                actor,
-                "session.renew",
-                f"user/{issued.session.username}",
-                before={"session": session_id},
-                after={"session": issued.session.id, "assurance": issued.session.assurance},
-            )
+            issued = self.renew_within(connection, actor, session_id, address, user_agent)
         self._epoch.advance()
         return issued
+
+    def renew_within(
+        self,
+        connection: Connection,
+        actor: Actor,
+        session_id: int,
+        address: str,
+        user_agent: str = "",
+        *,
+        second_factor: bool | None = None,
+        proved: bool = False,
+    ) -> IssuedSession:
+        """Renew inside the caller's transaction; the caller commits, and then advances the epoch.
+
+        Args:
+            connection: of a write transaction.
+            actor: whose session it is.
+            session_id: the one that ends.
+            address: the client's.
+            user_agent: the browser's name for itself.
+            second_factor: whether it counts as proved from now on; None: as it was.
+            proved: a password or a code was given just now.
+
+        Raises:
+            NotFound: it has ended meanwhile.
+        """
+        query = select(sessions).join(users).where(sessions.c.id == session_id, *self._live(connection))
+        row = connection.execute(query).first()
+        if row is None:
+            raise NotFound("The session has ended; sign in again")
+        connection.execute(delete(sessions).where(sessions.c.id == session_id))
+        issued = self._insert(
+            connection,
+            row.user_id,
+            address,
+            user_agent,
+            # A challenge's few minutes are not the end of the session that it leads to.
+            expires_at=None if row.assurance == "second_factor" else row.expires_at,
+            second_factor=row.second_factor if second_factor is None else second_factor,
+            proved_at=self._storage.clock.now() if proved else row.proved_at,
+            carried={"provider": row.provider, "id_token": row.id_token},
+        )
+        self._audit.record(
+            connection,
+            actor,
+            "session.renew",
+            f"user/{issued.session.username}",
+            before={"session": session_id},
+            after={"session": issued.session.id, "assurance": issued.session.assurance},
+        )
+        return issued
+
+    def require_live(self, connection: Connection, session_id: int) -> None:
+        """Check within the caller's transaction that a session lives.
+
+        Raises:
+            NotFound: it has ended.
+        """
+        query = select(sessions.c.id).join(users).where(sessions.c.id == session_id, *self._live(connection))
+        if connection.execute(query).first() is None:
+            raise NotFound("The session has ended; sign in again")
 
     def revoke(self, actor: Actor, session_id: int) -> bool:
         """End one session, panel and published hosts together; return whether it was there."""
@@ -144,12 +199,31 @@ class Sessions:
             self._epoch.advance()
         return ended
 
-    def delete_of_user(self, connection: Connection, user_id: int) -> int:
-        """Delete a person's sessions inside the caller's transaction.
+    def revoke_own(self, actor: Actor, user_id: int, session_id: int) -> bool:
+        """End one session of this person; return whether it was there and theirs."""
+        with self._storage.read() as connection:
+            owner = connection.scalar(select(sessions.c.user_id).where(sessions.c.id == session_id))
+        return owner == user_id and self.revoke(actor, session_id)
+
+    def revoke_others(self, actor: Actor, user_id: int, kept: int) -> int:
+        """End all sessions of one person but the one with the id ``kept``; return how many."""
+        with self._storage.write() as connection:
+            username = connection.scalar(select(users.c.username).where(users.c.id == user_id))
+            ended = self.delete_of_user(connection, user_id, kept)
+            if ended:
+                before = {"sessions": ended, "kept": kept}
+                self._audit.record(connection, actor, "session.revoke_others", f"user/{username}", before=before)
+        if ended:
+            self._epoch.advance()
+        return ended
+
+    def delete_of_user(self, connection: Connection, user_id: int, kept: int = 0) -> int:
+        """Delete a person's sessions, all but the one with the id ``kept``, inside the caller's transaction.
 
         The caller audits, commits, and then advances the epoch.
         """
-        return connection.execute(delete(sessions).where(sessions.c.user_id == user_id)).rowcount
+        statement = delete(sessions).where(sessions.c.user_id == user_id, sessions.c.id != kept)
+        return connection.execute(statement).rowcount
 
     def touch_seen(self, edge_token_hashes: Iterable[bytes]) -> int:
         """Note that live sessions were seen by the gate; return how many rows were written.
@@ -217,7 +291,16 @@ class Sessions:
         return connection.execute(statement.values(last_seen_at=now)).rowcount
 
     def _insert(
-        self, connection: Connection, user_id: int, address: str, user_agent: str, *, expires_at: int | None = None
+        self,
+        connection: Connection,
+        user_id: int,
+        address: str,
+        user_agent: str,
+        *,
+        expires_at: int | None = None,
+        second_factor: bool = False,
+        proved_at: int | None = None,
+        carried: Mapping[str, Any] | None = None,
     ) -> IssuedSession:
         user = connection.execute(select(users).where(users.c.id == user_id)).first()
         if user is None:
@@ -226,7 +309,13 @@ class Sessions:
             raise Conflict(f"user/{user.username}: is disabled")
         now = self._storage.clock.now()
         lifetimes: Lifetimes = read_lifetimes(connection)
+        has_factor = connection.execute(
+            select(totp.c.user_id).where(totp.c.user_id == user_id, totp.c.confirmed_at.is_not(None))
+        ).first()
         assurance: Assurance = "password_change" if user.must_change_password else "full"
+        lifetime = lifetimes.absolute
+        if has_factor is not None and not second_factor:
+            assurance, lifetime = "second_factor", min(CHALLENGE, lifetime)
         panel_token, edge_token = new_token(), new_token()
         inserted = connection.execute(
             insert(sessions)
@@ -237,9 +326,12 @@ class Sessions:
                 assurance=assurance,
                 created_at=now,
                 last_seen_at=now,
-                expires_at=now + lifetimes.absolute if expires_at is None else expires_at,
+                expires_at=now + lifetime if expires_at is None else expires_at,
                 address=address[:ADDRESS_LIMIT],
                 user_agent=user_agent[:USER_AGENT_LIMIT],
+                second_factor=second_factor,
+                proved_at=now if proved_at is None else proved_at,
+                **(carried or {}),
             )
             .returning(sessions.c.id)
         ).scalar_one()
