@@ -121,12 +121,15 @@ class ApplyEngine:
                 raise Stale("The configuration has changed since it was read; plan again and apply that")
             planned = self._planned(state, document)
             digest = self._secrets.digest(_secret_names(planned.state))
-            if not planned.changed and (active is None or digest == known_digest):
+            # The break glass of the provider works with Caddy dead: nothing in its configuration is of settings/oidc.
+            for_caddy = not _is_about_sign_in(document)
+            if not planned.changed and (active is None or digest == known_digest or not for_caddy):
                 return Outcome(False, planned.etag, (), planned.warnings, active)
             if not planned.changed:
                 self._reload_with_new_secrets(state, digest)
                 return Outcome(False, planned.etag, (), planned.warnings, active)
-            return self._bring_into_force(actor, state, planned, digest, force=digest != known_digest)
+            force = for_caddy and digest != known_digest
+            return self._bring_into_force(actor, state, planned, digest if for_caddy else None, force=force)
 
     def reconcile(self) -> bool:
         """Make Caddy run the active revision if it runs anything else; return whether it had to.
@@ -170,24 +173,25 @@ class ApplyEngine:
                 raise Invalid(errors)
         return planned
 
-    def _bring_into_force(self, actor: Actor, state: State, planned: Plan, digest: str, *, force: bool) -> Outcome:
+    def _bring_into_force(
+        self, actor: Actor, state: State, planned: Plan, digest: str | None, *, force: bool
+    ) -> Outcome:
         now = self._storage.clock.now()
         with self._storage.write() as connection:
             revision = revisions.begin(connection, planned, str(actor), now)
         config, fallback = self._render_both(planned.state)
         try:
-            write_credentials(
-                self._secrets, _secret_names(planned.state) | _secret_names(state), self._settings.credentials_dir
-            )
-            # What Caddy's configuration holds nothing of needs no Caddy: the provider's break glass works without it.
-            if force or any((change.kind, change.name) != ("settings", "oidc") for change in planned.changes):
+            if digest is not None:  # None: nothing of it reaches Caddy
+                names = _secret_names(planned.state) | _secret_names(state)
+                write_credentials(self._secrets, names, self._settings.credentials_dir)
                 self._caddy.load(config, force=force)
         except (CaddyRefused, CaddyUnreachable, OSError) as problem:
             raise self._put_back(actor, state, planned, revision, problem) from problem
         try:
             with self._storage.write() as connection:
                 revisions.activate(connection, revision, planned, self._context, now)
-                revisions.keep_secrets_digest(connection, digest)
+                if digest is not None:
+                    revisions.keep_secrets_digest(connection, digest)
                 for change in planned.changes:
                     target = f"{change.kind}/{change.name}"
                     self._audit.record(connection, actor, "config.apply", target, change.before, change.after)
@@ -305,6 +309,13 @@ def context_of(settings: Settings) -> RenderContext:
         access_log=str(settings.access_log),
         waf_log=str(settings.access_log.with_name("waf.log")),
     )
+
+
+def _is_about_sign_in(document: Document) -> bool:
+    """Whether ``document`` declares the provider and nothing else."""
+    settings = document.settings
+    rest = settings.edge or settings.session or settings.crowdsec or document.hosts or document.prune
+    return settings.oidc is not None and not rest
 
 
 def _secret_names(state: State) -> frozenset[str]:
