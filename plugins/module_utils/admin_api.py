@@ -70,6 +70,14 @@ class AdminApi:
         """Return the decoded answer of a POST with a JSON body."""
         return self._request("POST", path, body, headers)
 
+    def put(self, path, body):
+        """Return the decoded answer of a PUT with a JSON body."""
+        return self._request("PUT", path, body)
+
+    def delete(self, path):
+        """Return the decoded answer of a DELETE."""
+        return self._request("DELETE", path)
+
     def _request(self, method, path, body=None, headers=None):
         sent = {"Argos-Actor": "ansible:%s" % caller_name(), "Accept": "application/json"}
         sent.update(headers or {})

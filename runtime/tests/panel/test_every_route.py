@@ -24,6 +24,10 @@ EXPECTED = {
     "/oidc/start": Needs.NOBODY,
     "/oidc/callback": Needs.NOBODY,
     "/oidc/link": Needs.MEMBER,
+    "/people": Needs.ADMIN,
+    "/people/{username}": Needs.ADMIN,
+    "/welcome": Needs.NOBODY,
+    "/denied": Needs.NOBODY,
     "/static/{name}": Needs.NOBODY,
     "/api/auth/forward": Needs.NOBODY,
     "/api/v1/health": Needs.ADMIN,
@@ -79,8 +83,8 @@ def test_each_route_is_denied_below_what_it_needs_and_passes_above(application: 
         answer = client.simulate_request(method, target, body=b"{}", headers={"Content-Type": "application/json"})
         said = f"{method} {path} as {who}: {answer.status} {answer.headers.get('location', '')}"
         if RANK[who] >= EXPECTED[path]:
-            assert answer.status_code not in {401, 303} or path in {"/login", "/continue"}, said
-            assert path == "/api/auth/forward" or answer.status_code != 403 or who is None, said
+            assert answer.status_code not in {401, 303} or path in {"/login", "/continue", "/denied"}, said
+            assert path in {"/api/auth/forward", "/denied"} or answer.status_code != 403 or who is None, said
             continue
         if path.startswith("/api/"):
             assert answer.status_code == (401 if who is None else 403), said

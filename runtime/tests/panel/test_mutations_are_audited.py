@@ -28,7 +28,17 @@ MUTATIONS = {
 }
 # A plan changes nothing; an apply is walked where a Caddy is: tests/integration/edge.
 WITHOUT = {("POST", "/v1/config/plan"), ("POST", "/v1/config/apply")}
-PANEL_FORMS = {("POST", "/login"), ("POST", "/logout"), ("POST", "/password"), ("POST", "/oidc"), ("POST", "/oidc/link")}
+PANEL_FORMS = {
+    ("POST", "/people"),
+    ("POST", "/people/{username}"),
+    ("POST", "/welcome"),
+    ("POST", "/denied"),
+    ("POST", "/login"),
+    ("POST", "/logout"),
+    ("POST", "/password"),
+    ("POST", "/oidc"),
+    ("POST", "/oidc/link"),
+}
 
 
 def mutating(app: falcon.App, prefix: str) -> set[tuple[str, str]]:

@@ -10,13 +10,18 @@ from argos.api.routes import add_routes
 from argos.application import Application
 from argos.panel import errors
 from argos.panel.access import Access
+from argos.panel.denied import Denied
 from argos.panel.forward_auth import ForwardAuth
 from argos.panel.hosts import Hosts, Overview
 from argos.panel.oidc import Callback, Link, Provider, Start
 from argos.panel.password import Password
+from argos.panel.people import OnePerson, PeopleList
+from argos.panel.profile import Profile, ProfileSecondFactor, ProfileSessions
+from argos.panel.second_factor import Confirm, SecondFactor
 from argos.panel.security_headers import SecurityHeaders
 from argos.panel.sign_in import Continue, SignIn, SignOut
 from argos.panel.static_files import StaticFile
+from argos.panel.welcome import Welcome
 
 
 def panel_app(application: Application) -> falcon.App[Any, Any]:
@@ -33,10 +38,19 @@ def panel_app(application: Application) -> falcon.App[Any, Any]:
     app.add_route("/logout", SignOut(application))
     app.add_route("/continue", Continue())
     app.add_route("/password", Password(application))
+    app.add_route("/second-factor", SecondFactor(application))
+    app.add_route("/confirm", Confirm(application))
+    app.add_route("/profile", Profile(application))
+    app.add_route("/profile/second-factor", ProfileSecondFactor(application))
+    app.add_route("/profile/sessions", ProfileSessions(application))
     app.add_route("/oidc", Provider(application))
     app.add_route("/oidc/start", Start(application))
     app.add_route("/oidc/callback", Callback(application))
     app.add_route("/oidc/link", Link(application))
+    app.add_route("/people", PeopleList(application))
+    app.add_route("/people/{username}", OnePerson(application))
+    app.add_route("/welcome", Welcome(application))
+    app.add_route("/denied", Denied(application))
     app.add_route("/static/{name}", StaticFile())
     app.add_route("/api/auth/forward", ForwardAuth(application))
     add_routes(app, "/api/v1", application)

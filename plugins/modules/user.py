@@ -1,0 +1,213 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The Argos developers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: user
+short_description: Make, change or remove a person's account
+version_added: 0.1.0
+description:
+  - Declares one account and leaves all others alone. An option that the task leaves out stays as it is, and has its
+    default where the account is made.
+  - A change of O(role), O(groups), O(disabled) or O(password) ends the person's sign-ins at once, on the panel and on
+    every protected host.
+  - The last enabled administrator can neither be removed, disabled nor made a member.
+author:
+  - The Argos developers (@argos-edge)
+options:
+  username:
+    description:
+      - The account's name, its identity. Case does not tell two accounts apart.
+    type: str
+    required: true
+  state:
+    description:
+      - Whether the account exists.
+    type: str
+    choices: [present, absent]
+    default: present
+  name:
+    description:
+      - The name that the person is shown by, and that upstreams get as C(X-Auth-Name).
+    type: str
+  email:
+    description:
+      - The e-mail address, which upstreams get as C(X-Auth-Email). Declared here it counts as verified, so that
+        hosts' rules about e-mails apply to it.
+    type: str
+  role:
+    description:
+      - V(admin) may use the panel and change everything, V(member) passes protected hosts and sees only their own
+        account. A new account is a V(member).
+    type: str
+    choices: [admin, member]
+  groups:
+    description:
+      - The groups that the person is in, and no others. A name is 1 to 63 of C(a-z), C(0-9), V(.), V(_) and V(-),
+        beginning with a letter or digit. At most 64.
+    type: list
+    elements: str
+  disabled:
+    description:
+      - Whether the account is closed.
+    type: bool
+  password:
+    description:
+      - The password. It is compared on the machine that runs the runtime and never read back or shown.
+      - Without one, a new account signs in by a provider, or after C(argos user reset-password --link).
+    type: str
+  update_password:
+    description:
+      - V(always) sets O(password) wherever the account has another one, so also when the person has changed it.
+        V(on_create) sets it only where the account is made.
+    type: str
+    choices: [always, on_create]
+    default: always
+  must_change_password:
+    description:
+      - Whether the person must choose an own password at the next sign-in. Counts only when this task sets the
+        password, and goes well with O(update_password=on_create).
+    type: bool
+    default: false
+extends_documentation_fragment:
+  - argos.edge.connection
+  - argos.edge.attributes
+seealso:
+  - module: argos.edge.user_info
+  - module: argos.edge.host
+"""
+
+EXAMPLES = r"""
+- name: Alice administers the edge; her password is hers after the first sign-in
+  argos.edge.user:
+    username: alice
+    name: Alice Example
+    email: alice@home.example
+    role: admin
+    groups: [family]
+    password: "{{ vault_alice_first_password }}"
+    update_password: on_create
+    must_change_password: true
+
+- name: Bob is in the groups family and photos, and in no other
+  argos.edge.user:
+    username: bob
+    email: bob@home.example
+    groups: [family, photos]
+
+- name: Only the group family may enter the photos
+  argos.edge.host:
+    name: photos.home.example
+    upstreams: [{url: "http://192.0.2.20:2342"}]
+    auth: {required: true, groups: [family]}
+
+- name: Close an account for a while; its sign-ins end now
+  argos.edge.user:
+    username: bob
+    disabled: true
+
+- name: Remove an account
+  argos.edge.user:
+    username: carol
+    state: absent
+"""
+
+RETURN = r"""
+before:
+  description: The account as it was, null when there was none. Of the password it says only whether one is set.
+  returned: when the runtime answers
+  type: dict
+  sample:
+    username: bob
+    name: Bob
+    email: bob@home.example
+    email_verified: true
+    role: member
+    groups: [family]
+    disabled: false
+    password: "set"
+after:
+  description: The account as it is now, or in check mode would be; null when there is none.
+  returned: when the runtime answers
+  type: dict
+  sample:
+    username: bob
+    name: Bob
+    email: bob@home.example
+    email_verified: true
+    role: member
+    groups: [family, photos]
+    disabled: false
+    password: "set"
+"""
+
+from urllib.parse import quote
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.argos.edge.plugins.module_utils.admin_api import (
+    CONNECTION_OPTIONS,
+    AdminApi,
+    AdminApiError,
+    RuntimeAbsent,
+)
+from ansible_collections.argos.edge.plugins.module_utils.declaration import diff_of
+
+DECLARED = ("name", "email", "role", "groups", "disabled", "password", "update_password", "must_change_password")
+OPTIONS = {
+    "username": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "name": {"type": "str"},
+    "email": {"type": "str"},
+    "role": {"type": "str", "choices": ["admin", "member"]},
+    "groups": {"type": "list", "elements": "str"},
+    "disabled": {"type": "bool"},
+    "password": {"type": "str", "no_log": True},
+    # When a password is set, and that another one must be chosen: neither is a secret.
+    "update_password": {"type": "str", "choices": ["always", "on_create"], "default": "always", "no_log": False},
+    "must_change_password": {"type": "bool", "default": False, "no_log": False},
+}
+
+
+def change(api, params, check):
+    """Return the runtime's answer: changed, before, after."""
+    path = "/v1/users/%s%s" % (quote(params["username"], safe=""), "?check=true" if check else "")
+    if params["state"] == "present":
+        return api.put(path, {name: params[name] for name in DECLARED if params[name] is not None})
+    try:
+        return api.delete(path)
+    except AdminApiError as error:
+        if error.status != 404:
+            raise
+        return {"changed": False, "before": None, "after": None}
+
+
+def as_created(params):
+    """Return the answer for a machine without a runtime: the account as declared."""
+    if params["state"] == "absent":
+        return {"changed": False, "before": None, "after": None}
+    shown = {name: params[name] for name in DECLARED[:5] if params[name] is not None}
+    return {"changed": True, "before": None, "after": dict(shown, username=params["username"])}
+
+
+def main():
+    """Plan or make one account's change."""
+    module = AnsibleModule(argument_spec=dict(CONNECTION_OPTIONS, **OPTIONS), supports_check_mode=True)
+    try:
+        answer = change(AdminApi(module.params["socket"]), module.params, module.check_mode)
+    except RuntimeAbsent as error:
+        if not module.check_mode:
+            module.fail_json(msg=str(error))
+        module.warn("No runtime answers on this machine yet: the account was checked by its types only.")
+        answer = as_created(module.params)
+    except AdminApiError as error:
+        module.fail_json(msg=str(error), errors=error.errors, code=error.code)
+    changes = [dict(answer, kind="user", name=module.params["username"])] if answer["changed"] else []
+    module.exit_json(diff=diff_of(changes), **answer)
+
+
+if __name__ == "__main__":
+    main()
