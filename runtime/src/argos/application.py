@@ -13,6 +13,7 @@ from sqlalchemy import select
 from argos.accounts.links import PasswordLinks
 from argos.accounts.passwords import COST, Passwords
 from argos.accounts.people import People
+from argos.accounts.second_factor import SecondFactors
 from argos.accounts.service import Accounts
 from argos.accounts.throttle import Throttle
 from argos.audit import Audit
@@ -55,6 +56,7 @@ class Application:
     people: People
     links: PasswordLinks
     secrets: NamedSecrets
+    second_factors: SecondFactors
 
     @classmethod
     def from_settings(cls, settings: Settings, *, clock: Clock | None = None, password_cost: int = COST) -> Application:
@@ -94,6 +96,7 @@ class Application:
             people=People(storage, audit, sessions, epoch, passwords, throttle),
             links=PasswordLinks(storage, audit, sessions, epoch, passwords, throttle),
             secrets=NamedSecrets(storage, vault, audit, scrubber),
+            second_factors=SecondFactors(storage, vault, audit, sessions, epoch, throttle),
         )
 
     @cached_property
@@ -146,6 +149,7 @@ class Application:
         """Drop dead sessions and failed sign-ins that count no more."""
         self.sessions.sweep()
         self.accounts.sweep()
+        self.second_factors.sweep()
         self.links.sweep()
         self.oidc.pending.sweep()
 

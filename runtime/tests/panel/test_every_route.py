@@ -20,6 +20,11 @@ EXPECTED = {
     "/logout": Needs.NOBODY,
     "/continue": Needs.NOBODY,
     "/password": Needs.PASSWORD_CHANGE,
+    "/second-factor": Needs.SECOND_FACTOR,
+    "/confirm": Needs.MEMBER,
+    "/profile": Needs.MEMBER,
+    "/profile/second-factor": Needs.MEMBER,
+    "/profile/sessions": Needs.MEMBER,
     "/oidc": Needs.ADMIN,
     "/oidc/start": Needs.NOBODY,
     "/oidc/callback": Needs.NOBODY,
@@ -43,7 +48,13 @@ EXPECTED = {
     "/api/v1/users/{username}/password": Needs.ADMIN,
     "/api/v1/users/{username}/link": Needs.ADMIN,
 }
-RANK = {None: Needs.NOBODY, "newcomer": Needs.PASSWORD_CHANGE, "alice": Needs.MEMBER, "root-admin": Needs.ADMIN}
+RANK = {
+    None: Needs.NOBODY,
+    "halfway": Needs.SECOND_FACTOR,
+    "newcomer": Needs.PASSWORD_CHANGE,
+    "alice": Needs.MEMBER,
+    "root-admin": Needs.ADMIN,
+}
 HEADERS = {
     "Host": "argos.home.example",
     "Argos-Client-Ip": "203.0.113.5",
@@ -60,6 +71,13 @@ def walk(app: falcon.App) -> list[tuple[str, str]]:
 def cookie(application: Application, who: str | None) -> str:
     if who is None:
         return ""
+    if who == "halfway":
+        made = application.accounts.create(Actor("user", who), who, "admin", "correct horse battery")
+        with application.storage.write() as connection:
+            connection.exec_driver_sql(
+                "INSERT INTO totp (user_id, secret, confirmed_at, last_step, created_at) VALUES (?, x'00', 1, 0, 1)",
+                (made.id,),
+            )
     user = application.accounts.get(who)
     issued = application.sessions.begin(Actor("user", who), user.id, "203.0.113.5")
     return f"__Host-argos_panel={issued.panel_token}; __Secure-argos_session={issued.edge_token}"
@@ -83,13 +101,19 @@ def test_each_route_is_denied_below_what_it_needs_and_passes_above(application: 
         answer = client.simulate_request(method, target, body=b"{}", headers={"Content-Type": "application/json"})
         said = f"{method} {path} as {who}: {answer.status} {answer.headers.get('location', '')}"
         if RANK[who] >= EXPECTED[path]:
-            assert answer.status_code not in {401, 303} or path in {"/login", "/continue", "/denied"}, said
+            assert answer.status_code not in {401, 303} or path in {
+                "/login",
+                "/continue",
+                "/second-factor",
+                "/denied",
+            }, said
             assert path in {"/api/auth/forward", "/denied"} or answer.status_code != 403 or who is None, said
             continue
         if path.startswith("/api/"):
             assert answer.status_code == (401 if who is None else 403), said
         elif answer.status_code == 303:
-            assert answer.headers["location"].startswith("/login" if who is None else "/password"), said
+            first = {None: "/login", "halfway": "/second-factor"}.get(who, "/password")
+            assert answer.headers["location"].startswith(first), said
         else:
             assert answer.status_code == 403, said
         assert audit_rows(application) == audit_before, f"{said}: it changed something"

@@ -38,6 +38,10 @@ PANEL_FORMS = {
     ("POST", "/password"),
     ("POST", "/oidc"),
     ("POST", "/oidc/link"),
+    ("POST", "/second-factor"),
+    ("POST", "/confirm"),
+    ("POST", "/profile/second-factor"),
+    ("POST", "/profile/sessions"),
 }
 
 

@@ -21,9 +21,10 @@ class Needs(enum.IntEnum):
     """
 
     NOBODY = 0
-    PASSWORD_CHANGE = 1
-    MEMBER = 2
-    ADMIN = 3
+    SECOND_FACTOR = 1
+    PASSWORD_CHANGE = 2
+    MEMBER = 3
+    ADMIN = 4
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class Person:
         return self.session.name or self.session.username
 
     def may(self, needs: Needs) -> bool:
-        """Tell whether this person passes a route with ``needs``. Only ``full`` passes beyond the password page."""
-        if needs is Needs.NOBODY:
+        """Tell whether this person passes a route with ``needs``. Only ``full`` passes beyond the half-way pages."""
+        if needs in {Needs.NOBODY, Needs.SECOND_FACTOR}:
             return True
         if needs is Needs.PASSWORD_CHANGE:
             return self.full or self.session.assurance == "password_change"

@@ -85,8 +85,14 @@ def _add(commands: Commands, name: str, text: str, example: str, command: Comman
     return parser
 
 
-def _add_group(commands: Commands, name: str, text: str) -> Commands:
-    group = commands.add_parser(name, help=text, description=text[:1].upper() + text[1:] + ".")
+def _add_group(commands: Commands, name: str, text: str, examples: str = "") -> Commands:
+    group = commands.add_parser(
+        name,
+        help=text,
+        description=text[:1].upper() + text[1:] + ".",
+        epilog=f"examples:\n  {examples}" if examples else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     return group.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
 
@@ -122,7 +128,15 @@ def _add_services(commands: Commands) -> None:
 def _add_user(commands: Commands) -> None:
     from argos.cli import users
 
-    group = _add_group(commands, "user", "people who may sign in")
+    group = _add_group(
+        commands,
+        "user",
+        "people who may sign in",
+        "sudo argos user create alice --email alice@home.example --group family --link\n"
+        "  sudo argos user list\n"
+        "  sudo argos user set-groups alice family photos\n"
+        "  sudo argos user disable alice",
+    )
     listing = _add(group, "list", "list everybody", "sudo argos user list --json", users.list_all)
     listing.add_argument("--json", action="store_true", help="for programs")
     create = _add(
@@ -179,6 +193,7 @@ def _add_user(commands: Commands) -> None:
     groups.add_argument("groups", nargs="*", metavar="GROUP", help="none: in no group")
     groups.add_argument("--json", action="store_true", help="for programs")
     for name, text, command in (
+        ("disable-2fa", "remove the second factor of who has lost it, and end its sign-ins", users.disable_2fa),
         ("disable", "close an account and end its sign-ins", users.disable),
         ("enable", "open a disabled account again", users.enable),
         ("delete", "remove an account and end its sign-ins", users.delete),

@@ -124,6 +124,20 @@ def reset_password(options: argparse.Namespace) -> int:
     return _done(options, user, "has another password, to be changed at the next sign-in; all sign-ins ended")
 
 
+def disable_2fa(options: argparse.Namespace) -> int:
+    """Remove somebody's second factor, and end their sign-ins."""
+    from argos.cli.session import print_json, services
+
+    with services() as here:
+        there = here.application.second_factors.disable(here.actor, options.username)
+    if options.json:
+        print_json({"changed": there})
+    else:
+        done = "the second factor is off; all sign-ins ended" if there else "had no second factor"
+        print(f"{options.username}: {done}")
+    return OK
+
+
 def disable(options: argparse.Namespace) -> int:
     """Close an account."""
     return _set_disabled(options, disabled=True)

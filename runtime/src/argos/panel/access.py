@@ -11,7 +11,7 @@ from argos.api.access import Needs, Person, Visit, needs_of, visit_of
 from argos.application import Application
 from argos.audit import Actor
 from argos.client_address import NoClientAddress, client_address
-from argos.panel import cookies, origin, pages
+from argos.panel import cookies, forms, origin, pages
 from argos.panel.site import Site, hostname
 
 __all__ = ["Access", "Door", "Needs", "Person", "Visit", "is_api", "visit_of"]
@@ -136,12 +136,22 @@ class Access:
             _ask_to_sign_in(req, resp)
         elif not person.full and req.method == "GET" and not is_api(req):
             resp.status = falcon.HTTP_303
-            resp.location = f"/password?rd={quote(own_target(req), safe='')}"
+            resp.location = _half_way(req, person)
             resp.complete = True
         elif not person.full:
-            raise falcon.HTTPForbidden(title="Half signed in", description="Choose your own password first: /password")
+            raise falcon.HTTPForbidden(
+                title="Half signed in", description=f"First: {_half_way(req, person).partition('?')[0]}"
+            )
         else:
             raise falcon.HTTPForbidden(title="For administrators", description="Your account may not do this.")
+
+
+def _half_way(req: falcon.Request, person: Person) -> str:
+    """The page that a half-signed-in person must pass first, leading on to where this request was going."""
+    page = "/second-factor" if person.session.assurance == "second_factor" else "/password"
+    # A half-way page itself is no place to come back to.
+    target = forms.return_url(req) if req.path in {"/password", "/second-factor"} else own_target(req)
+    return f"{page}?rd={quote(target, safe='')}"
 
 
 def _ask_to_sign_in(req: falcon.Request, resp: falcon.Response) -> None:

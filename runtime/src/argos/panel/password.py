@@ -60,7 +60,9 @@ class Password:
         device = cookies.first(req, names.device)
         self._application.accounts.change_password(visit.actor, session.user_id, current, new, device_token=device)
         agent = (req.user_agent or "")[:USER_AGENT_LIMIT]
-        issued = self._application.sessions.begin(visit.actor, session.user_id, visit.address, agent)
+        issued = self._application.sessions.begin(
+            visit.actor, session.user_id, visit.address, agent, second_factor=session.second_factor
+        )
         write_cookies(resp, door, issued)
 
 

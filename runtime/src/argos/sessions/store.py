@@ -99,7 +99,9 @@ class Sessions:
         hashed = token_hash(token)
         return None if hashed is None else self._find(sessions.c.edge_token_hash == hashed)
 
-    def renew(self, actor: Actor, session_id: int, address: str, user_agent: str = "") -> IssuedSession:
+    def renew(
+        self, actor: Actor, session_id: int, address: str, user_agent: str = "", *, proved: bool = False
+    ) -> IssuedSession:
         """Replace a live session after a rise of privilege: new tokens, and the old ones die (session fixation).
 
         The absolute end stays where it was: renewing makes no session immortal.
@@ -108,7 +110,7 @@ class Sessions:
             NotFound: it has ended meanwhile.
         """
         with self._storage.write() as connection:
-            issued = self.renew_within(connection, actor, session_id, address, user_agent)
+            issued = self.renew_within(connection, actor, session_id, address, user_agent, proved=proved)
         self._epoch.advance()
         return issued
 
