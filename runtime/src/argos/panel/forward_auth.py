@@ -12,6 +12,7 @@ import ipaddress
 import threading
 
 import falcon
+import msgspec
 
 from argos.api.access import Needs
 from argos.application import Application
@@ -64,11 +65,16 @@ class ForwardAuth:
         store = self._store()
         settings = store.settings()
         behind_caddy = self._application.settings.mode == "behind_caddy"
-        facts = forwarded_facts(req, "Argos-Forwarded" if behind_caddy else "X-Forwarded")
+        prefix = "Argos-Forwarded" if behind_caddy else "X-Forwarded"
+        facts = forwarded_facts(req, prefix)
         tokens = session_tokens(facts.cookies, settings.cookie_name.encode("ascii"))
         found = (store.session(hashlib.sha256(token).digest()) for token in tokens)
         sessions = [session for session in found if session is not None]
-        return decide(facts, settings, store.rule(facts.host_id), sessions, self._application.clock.now())
+        rule = store.rule(facts.host_id)
+        if rule is not None and not req.get_header(f"{prefix}-Uri"):
+            # AUT-2: a proxy that does not say which path is asked for gets no public one.
+            rule = msgspec.structs.replace(rule, public_paths=())
+        return decide(facts, settings, rule, sessions, self._application.clock.now())
 
     def _store(self) -> Store:
         store = getattr(self._local, "store", None)

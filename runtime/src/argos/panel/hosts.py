@@ -76,6 +76,14 @@ def url_of(host: Host, edge: EdgeSettings | None) -> str:
 
 def _badges(host: Host) -> tuple[Badge, ...]:
     badges = [Badge("sign-on", "good") if host.auth.required else Badge("public")]
+    if host.auth.second_factor == "required":
+        badges.append(Badge("second factor", "good"))
+    if host.auth.users or host.auth.groups or host.auth.emails or host.auth.domains:
+        badges.append(Badge("for some", "good"))
+    if host.auth.paths:
+        badges.append(
+            Badge(f"{len(host.auth.paths)} public {'path' if len(host.auth.paths) == 1 else 'paths'}", "warn")
+        )
     if host.waf.mode == "block":
         badges.append(Badge(f"WAF blocks, level {host.waf.paranoia}", "good"))
     elif host.waf.mode == "detect":
