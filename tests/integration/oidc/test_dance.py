@@ -237,3 +237,23 @@ def test_what_only_the_userinfo_endpoint_says_counts_when_it_speaks_of_the_same_
     assert sign_in(new_browser(runtime), provider).status_code == 200
     provider.answers["/userinfo"] = lambda handler: handler.say(200, {**provider.person, "sub": "somebody else"})
     assert sign_in(new_browser(runtime), provider).status_code == 400
+
+
+@pytest.mark.threat("LOG-3")
+def test_a_second_factor_here_is_asked_unless_the_provider_says_it_was_used(
+    runtime: Runtime, provider: HostileProvider
+) -> None:
+    provider.person |= {"sub": "factor", "preferred_username": "frida"}
+    assert sign_in(new_browser(runtime), provider).status_code == 200
+    runtime.write(
+        "INSERT INTO totp (user_id, secret, confirmed_at, created_at) "
+        "SELECT id, x'00', 1, 1 FROM users WHERE username = 'frida'"
+    )
+    browser = new_browser(runtime)
+    answer = sign_in(browser, provider, "/?wanted=1")
+    assert refresh_target(answer.text).startswith("/continue?rd=")
+    assert browser.get("/").status_code == 303, "half signed in"
+    provider.person |= {"amr": ["pwd", "mfa"]}
+    browser = new_browser(runtime)
+    assert refresh_target(sign_in(browser, provider).text) == "/"
+    assert browser.get("/").status_code == 200

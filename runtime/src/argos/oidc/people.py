@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from argos.audit import Actor, Audit
 from argos.epoch import EpochWriter
-from argos.errors import Conflict
+from argos.errors import Conflict, NotFound
 from argos.oidc.errors import NotAllowed
 from argos.oidc.policy import Arrival
 from argos.sessions.store import Sessions
@@ -65,14 +65,12 @@ class People:
             asked = connection.execute(
                 select(users.c.username)
                 .join(sessions)
-                .where(
-                    sessions.c.id == session_id,
-                    sessions.c.user_id == user_id,
-                    sessions.c.assurance == "full",
-                    sessions.c.expires_at > self._storage.clock.now(),
-                    users.c.disabled.is_(False),
-                )
+                .where(sessions.c.id == session_id, sessions.c.user_id == user_id, sessions.c.assurance == "full")
             ).first()
+            try:
+                self._sessions.require_live(connection, session_id)
+            except NotFound:
+                asked = None
             if asked is None:
                 raise Conflict("The sign-in from which you began linking has ended. Sign in and begin again.")
             known = self._known(connection, issuer, arrival.subject)

@@ -170,7 +170,13 @@ class Oidc:
             username = self.people.link(actor, settings.issuer, arrival, begun.link_user, begun.link_session)
             return Arrived(username, begun.target, None)
         user_id, username = self.people.arrive(settings.issuer, arrival, address, provision=settings.auto_provision)
-        issued = self._begin_session(user_id, Actor("user", username, address), user_agent, id_token)
+        issued = self._begin_session(
+            user_id,
+            Actor("user", username, address),
+            user_agent,
+            id_token,
+            second_factor=arrival.used_second_factor,
+        )
         return Arrived(username, begun.target, issued)
 
     def logout_url(self, session_id: int, return_to: str) -> str | None:
@@ -180,7 +186,7 @@ class Oidc:
         """
         with self._storage.read() as connection:
             row = connection.execute(
-                select(sessions.c.provider, sessions.c.id_token).where(sessions.c.id == session_id)
+                select(sessions.c.user_id, sessions.c.provider, sessions.c.id_token).where(sessions.c.id == session_id)
             ).first()
         if row is None or row.provider != PROVIDER:
             return None
@@ -191,7 +197,7 @@ class Oidc:
                 return None
             question = {"client_id": settings.client_id, "post_logout_redirect_uri": return_to}
             if row.id_token is not None:
-                place = str(session_id)
+                place = str(row.user_id)
                 question["id_token_hint"] = self._vault.open("sessions", "id_token", place, row.id_token).decode()
             return _with_query(metadata.end_session_endpoint, question)
         except ArgosError as error:
@@ -323,12 +329,14 @@ class Oidc:
             headers["Authorization"] = f"Basic {basic}"
         return provider.fetcher.post_form(metadata.token_endpoint, form, headers)
 
-    def _begin_session(self, user_id: int, actor: Actor, user_agent: str, id_token: str) -> IssuedSession:
-        issued = self._sessions.begin(actor, user_id, actor.address, user_agent)
+    def _begin_session(
+        self, user_id: int, actor: Actor, user_agent: str, id_token: str, *, second_factor: bool
+    ) -> IssuedSession:
+        issued = self._sessions.begin(actor, user_id, actor.address, user_agent, second_factor=second_factor)
         values: dict[str, Any] = {"provider": PROVIDER}
         if len(id_token) <= ID_TOKEN_KEPT:
-            place = str(issued.session.id)
-            values["id_token"] = self._vault.seal("sessions", "id_token", place, id_token.encode())
+            # Bound to the person, not to the row: a renewed session carries it on.
+            values["id_token"] = self._vault.seal("sessions", "id_token", str(user_id), id_token.encode())
         with self._storage.write() as connection:
             connection.execute(update(sessions).where(sessions.c.id == issued.session.id).values(**values))
         return issued
