@@ -254,7 +254,7 @@ def test_prepare_tells_a_broken_database(tmp_path) -> None:
 
 
 def test_a_session_carries_the_persons_groups_role_verified_address_and_second_factor(tmp_path: Path, database) -> None:
-    user = database.user(groups='["family", "work"]', email_verified=True)
+    user = database.user(groups='["family", "role:admin", "work"]', email_verified=True)
     token = database.session(user, second_factor=True)
     found = Store(tmp_path / "argos.db").session(hashlib.sha256(token.encode()).digest())
     assert found is not None

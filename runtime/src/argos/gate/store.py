@@ -83,7 +83,8 @@ class Store:
             name=name,
             email=email,
             provider=provider,
-            groups=(*named, f"role:{role}"),
+            # APPSEC: a stored name with a colon would be taken for a role.
+            groups=(*(group for group in named if ":" not in group), f"role:{role}"),
             assurance=assurance,
             disabled=bool(disabled),
             expires_at=expires_at,
