@@ -119,6 +119,9 @@ class Guest:
         """Wait until the guest has booted again, and its shell answers."""
 
         def booted() -> bool:
+            # A container comes back with another link address; the controller would ask the old one for 25 s.
+            forget = ["ip", "neigh", "flush", "dev", self.bridge, "to", self.address]
+            subprocess.run(forget, capture_output=True, check=False)
             try:
                 return self.boot_id() != before
             except subprocess.TimeoutExpired:
