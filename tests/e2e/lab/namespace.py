@@ -55,6 +55,7 @@ class PublicNetwork:
 
     def tell_the_guest(self) -> None:
         """Put both networks on the guest's own link; a reboot forgets them."""
+        ip("-n", self.name, "neigh", "flush", "dev", "eth0")  # its link address is another after a boot
         find = f"dev=$(ip -o -4 addr show to {self._guest.address} | awk '{{print $2; exit}}')"
         routes = "".join(f'; ip route replace {network} dev "${{dev%@*}}"' for network in PUBLIC)
         self._guest.shell(find + routes)
