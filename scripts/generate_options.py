@@ -151,11 +151,16 @@ def _literal(options: dict[str, dict]) -> str:
     return json.dumps(options, indent=4).replace(": true", ": True")
 
 
-def specifications(**named: dict[str, dict]) -> str:
-    """Return the source of the argument specifications."""
-    parts = [NOTICE.format(title="Argument specifications of what can be declared.")]
-    parts += [f"\n{name} = {_literal(specification(options))}\n" for name, options in named.items()]
-    return "".join(parts)
+def specifications(declaration: dict[str, dict], owner: dict) -> str:
+    """Return the source of the argument specifications; a host's stands once and serves both modules."""
+    whole = specification(declaration)
+    host = whole["hosts"].pop("options")
+    text = _literal(whole).replace('"elements": "dict"\n    }', '"elements": "dict",\n        "options": _HOST\n    }')
+    return (
+        NOTICE.format(title="Argument specifications of what can be declared.")
+        + f"\n_HOST = {_literal(host)}\n\nDECLARATION_OPTIONS = {text}\n"
+        + f"\nHOST_OPTIONS = dict(_HOST, owner={json.dumps(specification({'owner': owner})['owner'])})\n"
+    )
 
 
 def generate() -> dict[Path, str]:
@@ -171,9 +176,7 @@ def generate() -> dict[Path, str]:
     return {
         plugins / "doc_fragments" / "declaration.py": fragment("What a whole declaration holds.", declaration),
         plugins / "doc_fragments" / "host.py": fragment("What one host's declaration holds.", host),
-        plugins / "module_utils" / "declared_options.py": specifications(
-            DECLARATION_OPTIONS=declaration, HOST_OPTIONS=host
-        ),
+        plugins / "module_utils" / "declared_options.py": specifications(declaration, declaration["owner"]),
     }
 
 
