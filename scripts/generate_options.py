@@ -153,11 +153,18 @@ def _literal(options: dict[str, dict]) -> str:
     return json.dumps(options, indent=4).replace(": true", ": True").replace(": false", ": False")
 
 
-def specifications(**named: dict[str, dict]) -> str:
-    """Return the source of the argument specifications."""
-    parts = [NOTICE.format(title="Argument specifications of what can be declared.")]
-    parts += [f"\n{name} = {_literal(specification(options))}\n" for name, options in named.items()]
-    return "".join(parts)
+def specifications(declaration: dict[str, dict]) -> str:
+    """Return the source of the argument specifications; what two modules take stands once."""
+    whole = specification(declaration)
+    host = whole["hosts"].pop("options")
+    text = _literal(whole).replace('"elements": "dict"\n    }', '"elements": "dict",\n        "options": _HOST\n    }')
+    return (
+        NOTICE.format(title="Argument specifications of what can be declared.")
+        + f"\n_HOST = {_literal(host)}\n\nDECLARATION_OPTIONS = {text}\n"
+        + '\n_OWNER = DECLARATION_OPTIONS["owner"]\n'
+        + "\nHOST_OPTIONS = dict(_HOST, owner=_OWNER)\n"
+        + '\nOIDC_OPTIONS = dict(DECLARATION_OPTIONS["settings"]["options"]["oidc"]["options"], owner=_OWNER)\n'
+    )
 
 
 def generate() -> dict[Path, str]:
@@ -177,9 +184,7 @@ def generate() -> dict[Path, str]:
         plugins / "doc_fragments" / "declaration.py": fragment("What a whole declaration holds.", declaration),
         plugins / "doc_fragments" / "host.py": fragment("What one host's declaration holds.", host),
         plugins / "doc_fragments" / "oidc.py": fragment("What the OpenID Connect provider's declaration holds.", oidc),
-        plugins / "module_utils" / "declared_options.py": specifications(
-            DECLARATION_OPTIONS=declaration, HOST_OPTIONS=host, OIDC_OPTIONS=oidc
-        ),
+        plugins / "module_utils" / "declared_options.py": specifications(declaration),
     }
 
 

@@ -21,7 +21,10 @@ TOP = Path(__file__).resolve().parent.parent
 LOGS = TOP / "build" / "logs"
 GO_MODULE = TOP / "roles/caddy/files/argos-caddy"
 COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
-CLOSING = re.compile(r"^=*\s*(?:\x1b\[[0-9;]*m)*(\d+ (?:passed|failed|skipped|error).* in [0-9.]+s.*?)\s*=*$")
+# pytest's last line, or that of a stage which sums up stages of its own.
+CLOSING = re.compile(
+    r"^=*\s*(?:\x1b\[[0-9;]*m)*(\d+ (?:passed|failed|skipped|error)(?:.* in [0-9.]+s.*?|, \d+ failed.*))\s*=*$"
+)
 
 
 @dataclass

@@ -10,6 +10,7 @@ from lab.admin_api import Declaration
 from lab.browser import chromium
 from lab.echo import Received
 from lab.guest import Guest
+from lab.namespace import PublicNetwork
 from lab.people import Panel, People, Person, first_admin, new_password, remember_admin, somebody_unknown
 from lab.visitor import NAVIGATION, Visitor
 from playwright.sync_api import BrowserContext, Page
@@ -115,8 +116,10 @@ def test_set_up_never_opens_again(guest: Guest, visitor: Visitor, panel: Panel) 
 
 
 @pytest.mark.threat("LOG-1")
-def test_the_sixth_wrong_password_bans_the_address_and_no_other(new_visitor, panel: Panel, alice: Person) -> None:
-    guesser, unknown = new_visitor(), somebody_unknown()
+def test_the_sixth_wrong_password_bans_the_address_and_no_other(
+    new_visitor, network: PublicNetwork, panel: Panel, alice: Person
+) -> None:
+    guesser, unknown = new_visitor(network.burnt_address()), somebody_unknown()
     for _unused in range(5):
         assert panel.submit(guesser, unknown).status_code in (401, 403, 422)
     refused = panel.submit(guesser, alice)

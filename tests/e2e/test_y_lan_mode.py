@@ -73,8 +73,8 @@ def test_a_foreign_host_is_refused(guest: Guest, visitor: Visitor, lan: str) -> 
 
 @pytest.mark.threat("LOG-1")
 @pytest.mark.threat("LOG-3")
-def test_a_forwarded_address_is_not_believed(new_visitor, lan: str, alice: Person) -> None:
-    guesser, other = new_visitor(), new_visitor()
+def test_a_forwarded_address_is_not_believed(new_visitor, network: PublicNetwork, lan: str, alice: Person) -> None:
+    guesser, other = new_visitor(network.burnt_address()), new_visitor()
     wrong = somebody_unknown()
     for number in range(5):
         claim = {"X-Forwarded-For": f"192.0.2.{number}", "Argos-Client-Ip": f"192.0.2.{number}"}

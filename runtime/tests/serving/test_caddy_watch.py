@@ -53,3 +53,17 @@ def test_a_failure_is_tried_again_after_five_seconds_not_every_second(tmp_path: 
         except OSError:
             continue
     assert len(calls) == 3
+
+
+def test_while_caddy_may_take_a_late_load_each_look_counts(tmp_path: Path, time: list[float]) -> None:
+    socket, calls, unsettled = tmp_path / "caddy.sock", [], [True]
+    socket.touch()
+    watch = CaddyWatch(socket, lambda: calls.append(1), lambda: unsettled[0])
+    for _unused in range(4):
+        time[0] += 1
+        watch.look()
+    assert len(calls) == 4
+    unsettled[0] = False
+    time[0] += 1
+    watch.look()
+    assert len(calls) == 4

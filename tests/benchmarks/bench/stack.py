@@ -40,6 +40,7 @@ PANEL_HOST = "argos.bench.example"
 OPEN_HOST = "open.bench.example"
 CLOSED_HOST = "closed.bench.example"
 ACTOR = Actor(kind="cli", name="bench")
+ARGOS = (sys.executable, "-m", "argos")
 CHECKOUT = Path(__file__).resolve().parents[3]
 
 
@@ -204,7 +205,7 @@ def start_gate(stack: Stack) -> int:
     """Start ``argos gate`` beside Caddy."""
     stack.pids["gate"] = stack.processes.start(
         "gate",
-        [argos_command(), "gate"],
+        [*ARGOS, "gate"],
         core=stack.cores.measured,
         environ=stack.environ,
         ready=lambda: listens(stack.directory / "gate.sock"),
@@ -216,7 +217,7 @@ def start_panel(stack: Stack) -> int:
     """Start ``argos serve`` beside Caddy; it also beats the epoch that the gate's cache needs."""
     stack.pids["argos"] = stack.processes.start(
         "argos",
-        [argos_command(), "serve"],
+        [*ARGOS, "serve"],
         core=stack.cores.measured,
         environ=stack.environ,
         ready=lambda: listens(stack.directory / "panel.sock"),
@@ -270,11 +271,6 @@ def decide_by_panel(stack: Stack) -> Callable[[dict[str, Any]], None]:
         wanted |= forwarded | {"Argos-Forwarded-Proto": ["{http.request.scheme}"], "Host": [PANEL_HOST]}
 
     return change
-
-
-def argos_command() -> str:
-    """The ``argos`` beside this interpreter."""
-    return str(Path(sys.executable).with_name("argos"))
 
 
 def listens(address: int | Path) -> bool:

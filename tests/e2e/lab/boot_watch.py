@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lab.guest import Guest
+from lab.threads import running
 from lab.visitor import read_all, status_of
 
 
@@ -50,11 +51,5 @@ def watching(guest: Guest, *, protected: str, public: str, cookie: str) -> Itera
             counts[ask_directly(guest, host, sent)] += 1
 
     threads = [threading.Thread(target=run, args=one) for one in asked]
-    for thread in threads:
-        thread.start()
-    try:
+    with running(threads, stop):
         yield seen
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(20)

@@ -92,8 +92,16 @@ class Guest:
         return self.attempt("systemctl", "is-active", "--quiet", unit)[0] == 0
 
     def boot_id(self) -> str:
-        """Return what changes with each boot: the moment at which process 1 began."""
-        return self.shell("stat -c %Y /proc/1; cut -d' ' -f22 /proc/1/stat", timeout=8)
+        """Return what changes with each boot: the moment at which process 1 began.
+
+        Over a connection of its own: a shared one that a dying guest leaves hanging outlives its command.
+        """
+        own = [*self.ssh()[:-2], "-o", "ControlMaster=no", "-o", "ControlPath=none"]
+        command = [*own, self.name, "stat -c %Y /proc/1; cut -d' ' -f22 /proc/1/stat"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=8)
+        if done.returncode:
+            raise ConnectionError(f"ssh to {self.name}: {done.stderr[-500:]}")
+        return done.stdout
 
     def drop_shell(self) -> None:
         """Close the shared connection: a guest that goes down leaves it hanging."""
@@ -102,6 +110,7 @@ class Guest:
     def begin_reboot(self) -> str:
         """Tell the guest to boot again, and return the old boot's id at once."""
         before = self.boot_id()
+        self.drop_shell()
         self.run("systemd-run", "--on-active=1", "--timer-property=AccuracySec=100ms", "systemctl", "reboot")
         self.drop_shell()
         return before
@@ -110,6 +119,9 @@ class Guest:
         """Wait until the guest has booted again, and its shell answers."""
 
         def booted() -> bool:
+            # A container comes back with another link address; the controller would ask the old one for 25 s.
+            forget = ["ip", "neigh", "flush", "dev", self.bridge, "to", self.address]
+            subprocess.run(forget, capture_output=True, check=False)
             try:
                 return self.boot_id() != before
             except subprocess.TimeoutExpired:

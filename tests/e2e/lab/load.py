@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from lab.threads import running
+
 
 @dataclass
 class Seen:
@@ -38,11 +40,5 @@ def asking(ask: Callable[[], httpx.Response], *, clients: int = 3, every: float 
                 seen.odd.append(detail)
 
     threads = [threading.Thread(target=run) for _unused in range(clients)]
-    for thread in threads:
-        thread.start()
-    try:
+    with running(threads, stop):
         yield seen
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(20)

@@ -1,8 +1,8 @@
 """Clients whose addresses look public: a network namespace on the guest's bridge.
 
 CrowdSec exempts private ranges, so a ban can only be proven from an address such as
-203.0.113.7. Every address of RFC 5737's TEST-NET-3 and TEST-NET-2 is local in the
-namespace, and the guest finds both on its own link. A socket stays in the namespace in
+203.0.113.7. Every address of RFC 5737's TEST-NET-3 and TEST-NET-2, and of half RFC 2544's range, is local in the
+namespace, and the guest finds them on its own link. A socket stays in the namespace in
 which it was made, so one short thread enters it, makes the socket and ends.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import secrets
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -22,7 +23,8 @@ from lab.guest import Guest
 
 SCANNERS = IPv4Network("203.0.113.128/25")  # the lower half may hold a package mirror of a closed network
 VISITORS = IPv4Network("198.51.100.0/24")
-PUBLIC = (SCANNERS, VISITORS)
+GUESSERS = IPv4Network("198.18.0.0/16")
+PUBLIC = (SCANNERS, VISITORS, GUESSERS)
 CLONE_NEWNET = 0x40000000  # <linux/sched.h>
 
 
@@ -55,6 +57,7 @@ class PublicNetwork:
 
     def tell_the_guest(self) -> None:
         """Put both networks on the guest's own link; a reboot forgets them."""
+        ip("-n", self.name, "neigh", "flush", "dev", "eth0")  # its link address is another after a boot
         find = f"dev=$(ip -o -4 addr show to {self._guest.address} | awk '{{print $2; exit}}')"
         routes = "".join(f'; ip route replace {network} dev "${{dev%@*}}"' for network in PUBLIC)
         self._guest.shell(find + routes)
@@ -67,6 +70,10 @@ class PublicNetwork:
     def fresh_address(self) -> str:
         """Return a public-looking address that no earlier test of this run used."""
         return str(next(self._addresses))
+
+    def burnt_address(self) -> str:
+        """Return an address for a client that gets itself shut out: the panel's ban outlasts a run by half an hour."""
+        return str(GUESSERS[secrets.randbelow(GUESSERS.num_addresses - 2) + 1])
 
     def _fresh_addresses(self) -> Iterator[IPv4Address]:
         start = 10 + int.from_bytes(os.urandom(1), "big") % 200  # a rerun should not meet its predecessor's limits

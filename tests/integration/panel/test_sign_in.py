@@ -166,6 +166,19 @@ def test_a_host_that_keeps_refusing_ends_in_a_page_not_in_a_loop(behind_caddy: R
     assert answers == [303, 303, 303, 409]
 
 
+def test_a_planted_count_of_rounds_breaks_nothing(lan: Runtime) -> None:
+    browser = Browser(lan)
+    browser.sign_in()
+    target = WANTED.replace("https:", "http:")
+    browser.get(f"/login?rd={quote(target, safe='')}")
+    mark = browser.cookies.pop("argos_onward").partition(".")[0]
+    cookie = f"{browser.cookie_header()}; argos_onward={mark}.\N{SUPERSCRIPT TWO}".encode("latin-1")
+    with lan.panel_client("127.0.0.1") as client:
+        url = f"http://127.0.0.1:{lan.port}/login?rd={quote(target, safe='')}"
+        answer = client.get(url, headers={b"Host": browser.host.encode(), b"Cookie": cookie})
+    assert answer.status_code == 303
+
+
 def test_a_visit_begun_on_another_site_gets_its_strict_cookie_by_a_page_to_itself_once(behind_caddy: Runtime) -> None:
     browser = Browser(behind_caddy)
     path = f"/login?rd={quote(WANTED, safe='')}"

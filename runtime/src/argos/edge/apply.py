@@ -10,6 +10,7 @@ import fcntl
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,8 @@ from argos.storage.engine import Storage
 from argos.vault import Vault
 
 LOCK_TIMEOUT_S = 30
+UNSETTLED_S = 60
+"""After a load that Caddy did not answer in time, so long the runtime looks each second what Caddy runs."""
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +94,11 @@ class ApplyEngine:
         self._caddy = caddy or CaddyAdmin(settings.caddy_socket)
         self._active = ActiveConfig(settings.edge_dir)
         self._lock = threading.Lock()
+        self._unsettled_until = 0.0
+
+    def unsettled(self) -> bool:
+        """Say whether Caddy may yet take a load that was given up: it reads on when nobody waits any more."""
+        return time.monotonic() < self._unsettled_until
 
     def plan(self, document: Document) -> Outcome:
         """Say what ``document`` would change.
@@ -186,6 +194,8 @@ class ApplyEngine:
                 write_credentials(self._secrets, names, self._settings.credentials_dir)
                 self._caddy.load(config, force=force)
         except (CaddyRefused, CaddyUnreachable, OSError) as problem:
+            if isinstance(problem, CaddyUnreachable):
+                self._unsettled_until = time.monotonic() + UNSETTLED_S
             raise self._put_back(actor, state, planned, revision, problem) from problem
         try:
             with self._storage.write() as connection:

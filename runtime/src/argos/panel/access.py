@@ -185,10 +185,15 @@ def may_begin_elsewhere(req: falcon.Request, visit: Visit, needs: Needs) -> bool
 def own_target(req: falcon.Request) -> str:
     """This request's path and query, without the mark of :func:`may_begin_elsewhere`."""
     query = req.query_string.removesuffix("again=1").removesuffix("&")
-    return f"{req.path}?{query}" if query else str(req.path)
+    return f"{_own_path(req)}?{query}" if query else _own_path(req)
 
 
 def again_target(req: falcon.Request) -> str:
     """This request's own path and query with the mark of :func:`may_begin_elsewhere`."""
     query = f"{req.query_string}&again=1" if req.query_string else "again=1"
-    return f"{req.path}?{query}"
+    return f"{_own_path(req)}?{query}"
+
+
+def _own_path(req: falcon.Request) -> str:
+    # APPSEC: "//host" would be another site's address, and Falcon's router takes it for "/host".
+    return "/" + req.path.lstrip("/")

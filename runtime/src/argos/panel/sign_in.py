@@ -21,6 +21,7 @@ from argos.sessions.model import IssuedSession
 USER_AGENT_LIMIT = 256
 _SENT_BACK_MOST = 3
 _SENT_BACK_SECONDS = 10
+_COUNTS = frozenset("0123456789")  # str.isdigit() takes "²", which int() does not
 
 
 class SignIn:
@@ -252,4 +253,4 @@ def wait_text(seconds: int) -> str:
 def _rounds(req: falcon.Request, name: str, mark: str) -> int:
     value = cookies.first(req, name)
     was, _unused, count = value.partition(".")
-    return int(count) if was == mark and count.isdigit() and len(count) == 1 else 0
+    return int(count) if was == mark and count in _COUNTS else 0

@@ -104,14 +104,17 @@ def _one_batch(inbox: socket.socket) -> list[bytes]:
 
 
 class CaddyWatch:
-    """Reconciles once a minute, and within about a second after Caddy started anew.
+    """Reconciles once a minute, within about a second after Caddy started anew, and at each look while ``unsettled``.
 
     Each start of Caddy makes a new file of its admin socket, so its identity tells.
     """
 
-    def __init__(self, caddy_socket: Path, reconcile: Callable[[], object]) -> None:
+    def __init__(
+        self, caddy_socket: Path, reconcile: Callable[[], object], unsettled: Callable[[], bool] = lambda: False
+    ) -> None:
         self._socket = caddy_socket
         self._reconcile = reconcile
+        self._unsettled = unsettled
         self._seen: tuple[int, int] | None = None
         self._due = 0.0
 
@@ -119,7 +122,7 @@ class CaddyWatch:
         """One look; call it every second. A failed reconcile is tried again after 5 s."""
         identity = self._identity()
         restarted = identity is not None and identity != self._seen
-        if not restarted and time.monotonic() < self._due:
+        if not restarted and not self._unsettled() and time.monotonic() < self._due:
             return
         self._seen = identity
         self._due = time.monotonic() + _RETRY_AFTER  # stands if the reconcile below fails
@@ -143,10 +146,11 @@ def start(
     touch_seen: Callable[[list[bytes]], object],
     caddy_socket: Path,
     reconcile: Callable[[], object],
+    unsettled: Callable[[], bool],
     sweep: Callable[[], object],
 ) -> None:
     """Start all of them. The epoch must have been advanced before: the heartbeat vouches for it."""
     background.every(1.0, "heartbeat", beat)
     background.run("seen", lambda: read_seen(seen_socket, background.stopping, touch_seen))
-    background.every(_LOOK_FOR_CADDY_EVERY, "reconcile", CaddyWatch(caddy_socket, reconcile).look)
+    background.every(_LOOK_FOR_CADDY_EVERY, "reconcile", CaddyWatch(caddy_socket, reconcile, unsettled).look)
     background.every(_SWEEP_EVERY, "sweep", sweep)

@@ -56,6 +56,7 @@ def serve(application: Application) -> int:
         touch_seen=application.sessions.touch_seen,
         caddy_socket=application.settings.caddy_socket,
         reconcile=application.reconcile,
+        unsettled=application.engine.unsettled,
         sweep=application.sweep,
     )
     for door in doors:

@@ -242,6 +242,23 @@ func TestAMalformedMultipartBodyIsRefusedInBlockAndPassesInDetect(t *testing.T) 
 	}
 }
 
+// ING-2: an upstream that goes by no type reads these as readily as JSON.
+func TestTextualTypesOfTheirOwnAreInspected(t *testing.T) {
+	e := serve(t, "On", nil)
+	for contentType, honest := range map[string]string{
+		"application/graphql":    "query { photo(id: 7) { title owner { name } } }",
+		"application/csp-report": "{\"csp-report\":{\"blocked-uri\":\"inline\",\"line-number\":3}}",
+	} {
+		if got := e.send(t, "POST", "/", contentType, strings.NewReader(honest)).StatusCode; got != 200 {
+			t.Errorf("%s: an honest body got %d", contentType, got)
+		}
+		attack := "{\"q\": \"<script>alert(1)</script> ' OR 1=1 UNION SELECT password FROM users--\"}"
+		if got := e.send(t, "POST", "/", contentType, strings.NewReader(attack)).StatusCode; got != 403 {
+			t.Errorf("%s: an attack got %d", contentType, got)
+		}
+	}
+}
+
 func TestTwoContentTypesAreRefused(t *testing.T) {
 	e := serve(t, "On", nil)
 	req, _ := http.NewRequest("POST", e.URL, strings.NewReader(attackForm))
