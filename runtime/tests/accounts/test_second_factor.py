@@ -210,6 +210,19 @@ def test_a_half_signed_in_session_lives_five_minutes_and_a_whole_one_its_full_ti
         factors.prove(ALICE, late, phone.code())
 
 
+@pytest.mark.threat("DAT-4")
+def test_a_flood_of_challenges_is_bounded_and_ends_no_whole_session(
+    phone: Phone, sessions: Sessions, clock: FixedClock
+) -> None:
+    for _unused in range(130):
+        phone.sign_in()
+    there = sessions.list_for(phone.session.user_id)
+    assert len(there) == 51
+    assert there[-1] == phone.session
+    clock.advance(300)
+    assert sessions.sweep() == 50
+
+
 def test_proving_makes_new_tokens_and_ends_the_old(factors: SecondFactors, phone: Phone, sessions: Sessions) -> None:
     half = sessions.begin(ALICE, phone.session.user_id, ADDRESS)
     whole = factors.prove(ALICE, half.session, phone.code())

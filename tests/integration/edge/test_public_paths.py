@@ -11,10 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from argos.accounts import Passwords, Throttle
+from argos.accounts.people import People, Wanted
+from argos.clock import SystemClock
 from argos.sessions.store import Sessions
 from argos.storage.tables import users
 from edge_rig import ACTOR, IDENTITY, YES, EchoUpstream, Edge, Gate, http
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 GUARDED = "guarded.home.example"
 CLOSED = "closed.home.example"
@@ -92,6 +95,30 @@ def test_a_public_path_passes_a_persons_identity_on_and_opens_no_other_path_to_t
         assert b"bob" in refused.body
         assert b"/denied?rd=https%3A%2F%2Fguarded.home.example" in refused.body
         assert edge.ask(GUARDED, "/static/../private", cookie).status == 403
+
+
+@pytest.mark.threat("LOG-5")
+@pytest.mark.parametrize(
+    "wanted",
+    [Wanted(groups=()), Wanted(role="admin"), Wanted(disabled=True), Wanted(password="quite another one")],
+    ids=["groups", "role", "disabled", "password"],
+)
+def test_a_change_of_rights_is_felt_at_the_gate_by_the_very_next_request(
+    edge: Edge, echo: EchoUpstream, real_gate: None, wanted: Wanted
+) -> None:
+    edge.apply(hosts(echo))
+    sessions = Sessions(edge.storage, edge.audit, edge.epoch)
+    passwords = Passwords(edge.vault, cost=4)
+    people = People(edge.storage, edge.audit, sessions, edge.epoch, passwords, Throttle(SystemClock()))
+    people.put(ACTOR, "carol", Wanted(groups=("family",)))
+    with edge.storage.read() as connection:
+        user = connection.execute(select(users.c.id).where(users.c.username == "carol")).scalar_one()
+    issued = sessions.begin(ACTOR, user, "127.0.0.1")
+    cookie = f"Cookie: __Secure-argos_session={issued.edge_token}\r\n"
+    for _unused in range(3):
+        assert edge.ask(GUARDED, "/private", cookie).status == 200
+    people.put(ACTOR, "carol", wanted)
+    assert edge.ask(GUARDED, "/private", cookie).status == 401
 
 
 @pytest.mark.threat("FWD-3")

@@ -36,12 +36,14 @@ def served(
 ) -> Iterator[Runtime]:
     """The runtime in each mode, the provider declared, new people let in."""
     made = Runtime(tmp_path_factory.mktemp(request.param), request.param)
-    made.start()
-    made.declare()
-    made.people()
-    declare_provider(made, running_provider.issuer)
-    yield made
-    made.stop()
+    try:
+        made.start()
+        made.declare()
+        made.people()
+        declare_provider(made, running_provider.issuer)
+        yield made
+    finally:
+        made.stop()
 
 
 @pytest.fixture

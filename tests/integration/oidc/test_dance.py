@@ -181,6 +181,7 @@ def test_a_signed_in_person_links_the_provider_and_then_signs_in_by_it(
 
     browser = new_browser(runtime)
     browser.sign_in("alice")
+    assert "Link my account at Homelab ID" in browser.get("/profile").text
     answer = browser.post("/oidc/link", {"rd": "/"})
     callback = provider.callback(refresh_target(answer.text))
     # The Strict cookie stays at home on the way back.
@@ -189,6 +190,7 @@ def test_a_signed_in_person_links_the_provider_and_then_signs_in_by_it(
     assert linked.status_code == 200, linked.text
     assert runtime.panel_cookie not in set_cookies(linked), "linking is no sign-in"
     browser.cookies[runtime.panel_cookie] = kept
+    assert "Unlink" in browser.get("/profile").text
     assert ("oidc.link", "user/alice") in [(action, target) for action, target, _unused in audit(runtime)]
 
     other = new_browser(runtime)
@@ -207,6 +209,21 @@ def test_a_link_begun_in_a_sign_in_that_has_ended_is_refused(runtime: Runtime, p
     browser.cookies = pending
     assert browser.get(callback).status_code == 409
     assert runtime.rows("SELECT * FROM oidc_identities WHERE subject = 'late'") == []
+
+
+def test_linking_wants_a_fresh_password_and_unlinking_closes_that_way_in(
+    runtime: Runtime, provider: HostileProvider
+) -> None:
+    provider.person |= {"sub": "unlinked"}
+    declare_provider(runtime, provider.issuer, auto_provision=False)
+    browser = new_browser(runtime)
+    browser.sign_in("root-admin")
+    assert browser.get(provider.callback(refresh_target(browser.post("/oidc/link").text))).status_code == 200
+    assert browser.post("/oidc/link", {"unlink": "1", "rd": "/profile"}).status_code == 303
+    assert sign_in(new_browser(runtime), provider).status_code == 403
+    runtime.write("UPDATE sessions SET proved_at = 0")
+    answer = browser.post("/oidc/link", {"rd": "/profile"})
+    assert provider.issuer not in answer.text + answer.headers.get("Location", ""), "it was proved too long ago"
 
 
 def test_groups_and_the_admin_claim_follow_the_provider_and_end_older_sign_ins(

@@ -162,6 +162,8 @@ def test_a_half_signed_in_session_passes_nowhere(phone: Phone, gate: Path) -> No
     assert half.post("/profile/second-factor", {"action": "off"}).status_code == 403
     assert half.get("/api/v1/users").status_code == 403
     assert verdict(gate, half) == 401
+    assert half.get("/password?rd=%2Fprofile").headers["Location"] == "/second-factor?rd=%2Fprofile"
+    assert half.get("/second-factor?rd=%2Fprofile").status_code == 200
     before = dict(half.cookies)
     answer = half.post("/second-factor", {"code": phone.code(), "rd": "/profile"})
     assert became_full(answer), answer.text

@@ -272,7 +272,6 @@ class Oidc:
                 f"The provider did not take the code ({status} {_error_code(tokens.get('error')) or 'no ID token'})."
             )
         access_token = access_token if isinstance(access_token, str) else ""
-        self._scrubber.know(id_token, access_token)
         from argos.oidc import tokens as verification
 
         claims = verification.verify(

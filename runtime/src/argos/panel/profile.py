@@ -48,6 +48,8 @@ class Profile:
             account=account,
             factor=self._application.second_factors.status(session.user_id),
             devices=devices,
+            provider=self._application.oidc.offered_name(),
+            linked=self._application.oidc.people.is_linked(session.user_id),
         )
 
 

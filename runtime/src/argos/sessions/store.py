@@ -21,6 +21,7 @@ PER_USER = 100  # sessions one person may have; the oldest go (DAT-4)
 ADDRESS_LIMIT = 64
 USER_AGENT_LIMIT = 256
 CHALLENGE = 300  # seconds a person has for the second factor, after the first
+CHALLENGES_PER_USER = 50  # half-signed-in ones; so whoever has only the password ends no whole session
 _BATCH = 500
 
 _COLUMNS = (
@@ -341,9 +342,16 @@ class Sessions:
         return IssuedSession(_session(row), panel_token, edge_token)
 
     def _drop_oldest(self, connection: Connection, user_id: int) -> int:
-        kept = select(sessions.c.id).where(sessions.c.user_id == user_id).order_by(sessions.c.id.desc()).limit(PER_USER)
-        statement = delete(sessions).where(sessions.c.user_id == user_id, sessions.c.id.not_in(kept.scalar_subquery()))
-        return connection.execute(statement).rowcount
+        theirs = sessions.c.user_id == user_id
+        dropped = 0
+        for which, most in (
+            (theirs & (sessions.c.assurance == "second_factor"), CHALLENGES_PER_USER),
+            (theirs, PER_USER),
+        ):
+            kept = select(sessions.c.id).where(which).order_by(sessions.c.id.desc()).limit(most)
+            statement = delete(sessions).where(which, sessions.c.id.not_in(kept.scalar_subquery()))
+            dropped += connection.execute(statement).rowcount
+        return dropped
 
 
 def _session(row: Row[*tuple[Any, ...]]) -> Session:
