@@ -75,7 +75,7 @@ class HostileProvider:
     """A running provider; :meth:`close` ends it."""
 
     def __init__(self) -> None:
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.server.daemon_threads = True
         self.issuer = f"http://127.0.0.1:{self.server.server_port}"
         self.reset()
@@ -164,41 +164,42 @@ class HostileProvider:
             return 400, {"error": "invalid_grant"}
         return 200, {"access_token": "an access token", "token_type": "Bearer", "id_token": self.id_token(asked)}
 
-    def _handler(provider) -> type[BaseHTTPRequestHandler]:  # noqa: C901, N805 - self is the handler's
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *_arguments: object) -> None:
-                pass
 
-            def do_GET(self) -> None:
-                self.serve({})
+def _handler(provider: HostileProvider) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_arguments: object) -> None:
+            pass
 
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                self.serve({name: values[0] for name, values in parse_qs(body).items()})
+        def do_GET(self) -> None:
+            self.serve({})
 
-            def serve(self, form: dict[str, str]) -> None:
-                path = urlsplit(self.path).path
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                provider.received.append((path, form, headers))
-                if path in provider.answers:
-                    provider.answers[path](self)
-                    return
-                if path == "/.well-known/openid-configuration":
-                    self.say(200, provider.discovery())
-                elif path == "/keys":
-                    self.say(200, {"keys": [jwk(kid) for kid in provider.published]})
-                elif path == "/token":
-                    self.say(*provider.token(form, headers))
-                elif path == "/userinfo":
-                    self.say(200, provider.person)
-                else:
-                    self.say(404, {})
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            self.serve({name: values[0] for name, values in parse_qs(body).items()})
 
-            def say(self, status: int, value: object) -> None:
-                body = json.dumps(value).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+        def serve(self, form: dict[str, str]) -> None:
+            path = urlsplit(self.path).path
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            provider.received.append((path, form, headers))
+            if path in provider.answers:
+                provider.answers[path](self)
+                return
+            if path == "/.well-known/openid-configuration":
+                self.say(200, provider.discovery())
+            elif path == "/keys":
+                self.say(200, {"keys": [jwk(kid) for kid in provider.published]})
+            elif path == "/token":
+                self.say(*provider.token(form, headers))
+            elif path == "/userinfo":
+                self.say(200, provider.person)
+            else:
+                self.say(404, {})
 
-        return Handler
+        def say(self, status: int, value: object) -> None:
+            body = json.dumps(value).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    return Handler
