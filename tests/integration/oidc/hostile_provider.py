@@ -165,7 +165,7 @@ class HostileProvider:
         return 200, {"access_token": "an access token", "token_type": "Bearer", "id_token": self.id_token(asked)}
 
 
-def _handler(provider: HostileProvider) -> type[BaseHTTPRequestHandler]:
+def _handler(provider: HostileProvider) -> type[BaseHTTPRequestHandler]:  # noqa: C901 - a handler is a class in a function
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *_arguments: object) -> None:
             pass
