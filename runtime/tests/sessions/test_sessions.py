@@ -299,3 +299,16 @@ def test_beginning_and_ending_are_audited_without_tokens(
 def test_nobody_begins_a_session_for_nobody(sessions: Sessions, actor: Actor) -> None:
     with pytest.raises(NotFound):
         sessions.begin(actor, 4711, ADDRESS)
+
+
+@pytest.mark.threat("LOG-5")
+def test_a_password_that_was_reset_while_it_was_checked_begins_no_session(
+    accounts: Accounts, sessions: Sessions, actor: Actor, alice: int
+) -> None:
+    checked = accounts.authenticate("alice", "correct horse", ADDRESS)
+    accounts.reset_password(actor, "alice", "battery staple")
+    with pytest.raises(Conflict, match="changed"):
+        sessions.begin(actor, alice, ADDRESS, credential=checked.credential)
+    again = accounts.authenticate("alice", "battery staple", ADDRESS)
+    assert sessions.begin(actor, alice, ADDRESS, credential=again.credential).session.username == "alice"
+    assert checked.credential not in repr(checked).encode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Role = Literal["admin", "member"]
@@ -25,3 +25,5 @@ class User:
     updated_at: int
     groups: tuple[str, ...] = ()
     email_verified: bool = False
+    credential: bytes = field(default=b"", repr=False)
+    """Changes with the password: a session begun for this account is worth nothing once it has (LOG-5)."""

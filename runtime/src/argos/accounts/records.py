@@ -17,6 +17,7 @@ from argos.accounts.throttle import USERNAME
 from argos.audit import Actor, Audit
 from argos.clock import Clock
 from argos.errors import Conflict, FieldError, Invalid, NotFound
+from argos.sessions.tokens import credential_mark
 from argos.storage.tables import users
 
 TEXT_LIMIT = 254  # characters of name and of e-mail (RFC 5321 §4.5.3.1.3)
@@ -117,6 +118,7 @@ def user_of(row: Row[Any]) -> User:
         has_password=row.password_hash is not None,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        credential=credential_mark(row.password_hash),
     )
 
 

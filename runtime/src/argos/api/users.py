@@ -126,6 +126,9 @@ class UserLink:
         bodies.write(resp, new_link(self._application, visit_of(req).actor, username), status=falcon.HTTP_201)
 
 
+_INWARD = frozenset({"credential"})
+
+
 def new_link(application: Application, actor: Actor, username: str) -> dict[str, object]:
     """Make a link and return its address and for how many seconds it is good."""
     return {"link": application.welcome_url(application.links.issue(actor, username)), "link_seconds": LIFETIME}
@@ -139,4 +142,4 @@ def told(change: Change) -> dict[str, object]:
 def shown(user: User) -> dict[str, object]:
     """An account as the API and the CLI show it."""
     plain: dict[str, object] = msgspec.to_builtins(user)
-    return plain
+    return {name: value for name, value in plain.items() if name not in _INWARD}

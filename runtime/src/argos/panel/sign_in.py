@@ -9,9 +9,11 @@ import falcon
 
 from argos.accounts.devices import LIFETIME as DEVICE_LIFETIME
 from argos.accounts.errors import BadCredentials, Busy, TooManyFailedLogins
+from argos.accounts.model import User
 from argos.api.access import Needs
 from argos.application import Application
 from argos.audit import Actor
+from argos.errors import Conflict
 from argos.panel import cookies, forms, pages
 from argos.panel.access import Door
 from argos.panel.site import Site
@@ -68,19 +70,24 @@ class SignIn:
             problem = "Many people are signing in. Try again in a moment."
             show_form(resp, door, target, username=username, problem=problem, status=falcon.HTTP_503)
             return
-        issued = self._begin(req, door, user.id, user.username)
+        try:
+            issued = self._begin(req, door, user)
+        except Conflict:
+            problem = "The account was changed just now. Sign in again."
+            show_form(resp, door, target, username=username, problem=problem, status=falcon.HTTP_401)
+            return
         write_cookies(resp, door, issued)
         self._remember_device(resp, door, user.id, device)
         go_on(resp, target, full=issued.session.assurance == "full")
 
-    def _begin(self, req: falcon.Request, door: Door, user_id: int, username: str) -> IssuedSession:
+    def _begin(self, req: falcon.Request, door: Door, user: User) -> IssuedSession:
         visit = door.visit
-        actor = Actor(kind="user", name=username, address=visit.address)
+        actor = Actor(kind="user", name=user.username, address=visit.address)
         if visit.person is not None:
             # One browser holds one session: what it carried would else live on, unseen, until it expires.
             self._application.sessions.revoke(visit.actor, visit.person.session.id)
         agent = (req.user_agent or "")[:USER_AGENT_LIMIT]
-        return self._application.sessions.begin(actor, user_id, visit.address, agent)
+        return self._application.sessions.begin(actor, user.id, visit.address, agent, credential=user.credential)
 
     def _remember_device(self, resp: falcon.Response, door: Door, user_id: int, device: str) -> None:
         token = self._application.accounts.remember_device(user_id, device)

@@ -12,7 +12,7 @@ from argos.epoch import EpochWriter
 from argos.errors import Conflict, NotFound, Unavailable
 from argos.sessions.lifetimes import Lifetimes, read_lifetimes
 from argos.sessions.model import Assurance, IssuedSession, Session
-from argos.sessions.tokens import new_token, token_hash
+from argos.sessions.tokens import credential_mark, new_token, token_hash
 from argos.storage.engine import Storage
 from argos.storage.tables import sessions, totp, users
 
@@ -55,7 +55,14 @@ class Sessions:
         self._epoch = epoch
 
     def begin(
-        self, actor: Actor, user_id: int, address: str, user_agent: str = "", *, second_factor: bool = False
+        self,
+        actor: Actor,
+        user_id: int,
+        address: str,
+        user_agent: str = "",
+        *,
+        second_factor: bool = False,
+        credential: bytes | None = None,
     ) -> IssuedSession:
         """Sign a person in, after their credentials were checked.
 
@@ -68,12 +75,16 @@ class Sessions:
             address: the client's address.
             user_agent: the browser's name for itself; cut at 256 characters.
             second_factor: it was proved just now, in a session that this one follows.
+            credential: the account's, as it was when its password was checked.
 
         Raises:
             NotFound: there is no such user.
-            Conflict: the user is disabled.
+            Conflict: the user is disabled, or ``credential`` is no longer the account's.
         """
         with self._storage.write() as connection:
+            if credential is not None and credential != _credential(connection, user_id):
+                # A reset that came between the check and here has ended all sessions, and this is one more.
+                raise Conflict("The password was changed while it was checked")
             issued = self._insert(connection, user_id, address, user_agent, second_factor=second_factor)
             dropped = self._drop_oldest(connection, user_id)
             after = {"session": issued.session.id, "assurance": issued.session.assurance, "dropped": dropped}
@@ -356,3 +367,7 @@ class Sessions:
 
 def _session(row: Row[*tuple[Any, ...]]) -> Session:
     return Session(**row._asdict())
+
+
+def _credential(connection: Connection, user_id: int) -> bytes:
+    return credential_mark(connection.scalar(select(users.c.password_hash).where(users.c.id == user_id)))

@@ -20,3 +20,8 @@ def token_hash(token: str) -> bytes | None:
     if not _FORM.match(token):
         return None
     return hashlib.sha256(token.encode("ascii")).digest()
+
+
+def credential_mark(password_hash: str | None) -> bytes:
+    """Return what changes whenever an account's password does; empty for an account without one."""
+    return b"" if password_hash is None else hashlib.sha256(password_hash.encode()).digest()
