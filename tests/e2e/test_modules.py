@@ -67,7 +67,7 @@ def test_every_mistake_is_told_at_once_in_words(tasks: Tasks, host: dict[str, An
         "rate_limit": {"requests": 0, "window": 10},
     }
     refused = tasks.run("host", **broken)
-    assert refused.result.get("failed", True)
+    assert refused.failed
     for field in ("upstreams[0].url", "upstreams[0].weight", "rate_limit.requests"):
         assert field in refused.result["msg"], refused.result["msg"]
     assert host["name"] in refused.result["msg"]

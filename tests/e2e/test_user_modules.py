@@ -52,7 +52,7 @@ def test_a_person_is_planned_made_kept_changed_and_removed(tasks: Tasks) -> None
 
 def test_every_mistake_is_told_at_once_without_the_password(tasks: Tasks) -> None:
     refused = tasks.run("user", username=NAME, groups=["Not A Group"], email="nowhere", password="short7!")
-    assert refused.result["failed"]
+    assert refused.failed
     for field in ("groups", "email", "password"):
         assert field in refused.result["msg"], refused.result["msg"]
     assert "short7!" not in refused.printed

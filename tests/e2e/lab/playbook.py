@@ -23,6 +23,11 @@ class Ran:
     printed: str
 
     @property
+    def failed(self) -> bool:
+        """Say whether the task failed; the printed result leaves that out."""
+        return "]: FAILED! => {" in self.printed
+
+    @property
     def changed(self) -> bool:
         """Say whether the task reported a change."""
         return bool(self.result["changed"])
