@@ -94,6 +94,12 @@ def play(options: argparse.Namespace, watch: Stopwatch) -> int:
     return running.returncode
 
 
+def is_whole(arguments: list[str]) -> bool:
+    """Say whether ansible-playbook runs all of the site: the time of a part is no figure of the whole."""
+    partial = ("-C", "--check", "-t", "--tags", "--skip-tags", "-l", "--limit", "--start-at-task")
+    return not any(argument.partition("=")[0] in partial for argument in arguments)
+
+
 def report(guest: str, kind: str, watch: Stopwatch, total: float) -> None:
     """Print and keep how long it took."""
     parts = {name: round(seconds, 1) for name, seconds in watch.parts.items() if seconds >= 0.1 and name != "end"}
@@ -143,7 +149,8 @@ def main() -> int:
     cold = not (STATE / options.guest / "known_hosts").exists()
     status = play(options, watch)
     if status == 0 and "--check" not in options.arguments:
-        report(options.guest, "cold" if cold else "warm", watch, time.monotonic() - began)
+        if is_whole(options.arguments):
+            report(options.guest, "cold" if cold else "warm", watch, time.monotonic() - began)
         welcome(options.guest)
     return status
 
