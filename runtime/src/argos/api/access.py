@@ -18,6 +18,8 @@ class Needs(enum.IntEnum):
     """What a route asks of the caller; each step includes those below it.
 
     Every resource class declares ``needs``; one without it is refused to everybody (AUT-1).
+    A change by a signed-in person also wants a password or a code within 10 min, unless the
+    class says in ``no_fresh_proof`` why this one does not.
     """
 
     NOBODY = 0
@@ -29,9 +31,10 @@ class Needs(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Person:
-    """Someone with a live session."""
+    """Someone with a live session; ``fresh`` when a password or a code was given in the last 10 min."""
 
     session: Session
+    fresh: bool = False
 
     @property
     def username(self) -> str:

@@ -43,6 +43,7 @@ class Plan:
     """``POST …/config/plan``."""
 
     needs = Needs.ADMIN
+    no_fresh_proof = "a plan changes nothing"
 
     def __init__(self, application: Application) -> None:
         self._application = application

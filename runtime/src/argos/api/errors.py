@@ -26,6 +26,10 @@ class Answer:
     errors: list[dict[str, Any]] = field(default_factory=list)
 
 
+class ProofRequired(falcon.HTTPForbidden):
+    """A change by a session whose person gave no password or code lately; code ``proof_required``."""
+
+
 # A kind before those it is a kind of.
 _PLAIN: tuple[tuple[type[ArgosError], int, str], ...] = (
     (Stale, 412, "stale"),
@@ -71,8 +75,9 @@ def write_http_error(resp: falcon.Response, error: falcon.HTTPError) -> None:
         resp.set_header(name, value)
     status = error.status_code
     codes = {401: "unauthenticated", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 412: "stale"}
+    code = codes.get(status, "invalid" if status < 500 else "error")
     message = error.description or error.title or "refused"
-    _write(resp, Answer(status, codes.get(status, "invalid" if status < 500 else "error"), message))
+    _write(resp, Answer(status, "proof_required" if isinstance(error, ProofRequired) else code, message))
 
 
 def write_unexpected(resp: falcon.Response) -> None:

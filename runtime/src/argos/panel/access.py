@@ -8,6 +8,7 @@ from urllib.parse import quote
 import falcon
 
 from argos.api.access import Needs, Person, Visit, needs_of, visit_of
+from argos.api.errors import ProofRequired
 from argos.application import Application
 from argos.audit import Actor
 from argos.client_address import NoClientAddress, client_address
@@ -15,6 +16,8 @@ from argos.panel import cookies, forms, origin, pages
 from argos.panel.site import Site, hostname
 
 __all__ = ["Access", "Door", "Needs", "Person", "Visit", "is_api", "visit_of"]
+
+FRESH = 600  # seconds that a password or a code counts for sensitive changes
 
 
 def is_api(req: falcon.Request) -> bool:
@@ -107,6 +110,8 @@ class Access:
             resp.complete = True
             return
         self._admit(req, resp, visit, needs)
+        if not resp.complete and wants_fresh_proof(req, visit, resource):
+            _ask_for_proof(req, resp, resource)
 
     def _person(self, tokens: list[str]) -> Person | None:
         """Who carries exactly one live session among ``tokens``.
@@ -124,7 +129,10 @@ class Access:
                 title="Two sign-ins at once",
                 description="The browser sent more than one sign-in. Delete this site's cookies and sign in again.",
             )
-        return Person(next(iter(found.values()))) if found else None
+        if not found:
+            return None
+        session = next(iter(found.values()))
+        return Person(session, fresh=0 <= self._application.clock.now() - session.proved_at <= FRESH)
 
     def _admit(self, req: falcon.Request, resp: falcon.Response, visit: Visit, needs: Needs) -> None:
         if needs is Needs.NOBODY:
@@ -144,6 +152,34 @@ class Access:
             )
         else:
             raise falcon.HTTPForbidden(title="For administrators", description="Your account may not do this.")
+
+
+def wants_fresh_proof(req: falcon.Request, visit: Visit, resource: object) -> bool:
+    """Tell whether this is a change by a signed-in person whose last password or code is over 10 min old.
+
+    A cookie alone, stolen or left in an open browser, changes nothing. Every route is meant that
+    does not say in ``no_fresh_proof`` why it is not; below MEMBER nobody is signed in yet.
+    """
+    return (
+        req.method not in origin.SAFE_METHODS
+        and needs_of(resource) >= Needs.MEMBER
+        and not getattr(resource, "no_fresh_proof", "")
+        and visit.person is not None
+        and not visit.person.fresh
+    )
+
+
+def _ask_for_proof(req: falcon.Request, resp: falcon.Response, resource: object) -> None:
+    """Send the person to ``/confirm`` and back to the page; what was posted is not kept."""
+    if is_api(req):
+        raise ProofRequired(
+            title="Confirm it is you",
+            description="A change wants a password or a code of the last 10 minutes: open /confirm in the panel first.",
+        )
+    back = getattr(resource, "page", "") or _own_path(req)
+    resp.status = falcon.HTTP_303
+    resp.location = f"/confirm?rd={quote(back, safe='')}"
+    resp.complete = True
 
 
 def _half_way(req: falcon.Request, person: Person) -> str:

@@ -14,7 +14,6 @@ from argos.oidc.errors import NotAllowed, ProviderRefused, ProviderUnavailable, 
 from argos.oidc.pending import LIFETIME, Ticket
 from argos.panel import cookies, forms, pages
 from argos.panel.access import Door
-from argos.panel.second_factor import asked_to_confirm
 from argos.panel.sign_in import USER_AGENT_LIMIT, safe_target, write_cookies
 
 _COOKIES_MOST = 20  # sign-ins begun in one browser at once; cookies of older ones are taken away
@@ -55,6 +54,7 @@ class Link:
     """``POST /oidc/link``: tie the signed-in person's account to one at the provider; ``unlink=1`` unties it."""
 
     needs = Needs.MEMBER
+    page = "/profile"
 
     def __init__(self, application: Application) -> None:
         self._application = application
@@ -66,8 +66,6 @@ class Link:
         person = door.visit.person
         if person is None:
             raise falcon.HTTPForbidden
-        if asked_to_confirm(resp, door, self._application.clock.now(), "/profile"):
-            return  # another way in is a sensitive change
         target = safe_target(door, form.get("rd", "/"))
         oidc = self._application.oidc
         try:

@@ -10,7 +10,7 @@ from argos.api.access import Needs
 from argos.application import Application
 from argos.panel import cookies, forms, pages
 from argos.panel.access import Door
-from argos.panel.second_factor import agent_of, asked_to_confirm, session_of, throttled
+from argos.panel.second_factor import agent_of, session_of, throttled
 from argos.panel.sign_in import write_cookies
 from argos.panel.user_agents import ago, browser_name
 
@@ -57,20 +57,20 @@ class ProfileSecondFactor:
     """``POST /profile/second-factor``: ``action`` is begin, confirm, codes or off."""
 
     needs = Needs.MEMBER
+    page = "/profile"
 
     def __init__(self, application: Application) -> None:
         self._application = application
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Do it, after a fresh password or code."""
+        """Do it; the door has asked for a fresh password or code."""
         door = Door.of(req)
         form = forms.read(req)
         steps = {"begin": self._begin, "confirm": self._confirm, "codes": self._codes, "off": self._off}
         step = steps.get(form.get("action", ""))
         if step is None:
             raise falcon.HTTPBadRequest(title="Not a form", description="Send the form as the page does.")
-        if not asked_to_confirm(resp, door, self._application.clock.now(), "/profile"):
-            step(req, resp, door, form)
+        step(req, resp, door, form)
 
     def _begin(self, _req: falcon.Request, resp: falcon.Response, door: Door, _form: dict[str, str]) -> None:
         setup = self._application.second_factors.begin(door.visit.actor, session_of(door))
@@ -104,6 +104,7 @@ class ProfileSessions:
     """``POST /profile/sessions``: ``session`` is the id of one's own sign-in to end, or ``others``."""
 
     needs = Needs.MEMBER
+    no_fresh_proof = "it only ends sign-ins; whoever sees a strange one ends it at once"
 
     def __init__(self, application: Application) -> None:
         self._application = application

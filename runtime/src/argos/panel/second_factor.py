@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 import falcon
 
 from argos.accounts.errors import BadCredentials, Busy, TooManyFailedLogins, WrongCode
@@ -13,8 +11,6 @@ from argos.panel import cookies, forms, pages
 from argos.panel.access import Door
 from argos.panel.sign_in import USER_AGENT_LIMIT, go_on, safe_target, wait_text, write_cookies
 from argos.sessions.model import Session
-
-FRESH = 600  # seconds that a password or a code counts for sensitive changes
 
 
 class SecondFactor:
@@ -60,6 +56,7 @@ class Confirm:
     """``/confirm``: the password or a code once more, good for 10 min of sensitive changes."""
 
     needs = Needs.MEMBER
+    no_fresh_proof = "this is where the proof is given"
 
     def __init__(self, application: Application) -> None:
         self._application = application
@@ -108,22 +105,6 @@ class Confirm:
             by_code=self._application.second_factors.status(session.user_id).enabled,
             by_password=self._application.accounts.get_by_id(session.user_id).has_password,
         )
-
-
-def asked_to_confirm(resp: falcon.Response, door: Door, now: int, back: str) -> bool:
-    """Send a person whose last password or code is over 10 min old to ``/confirm``; return whether they were sent.
-
-    Args:
-        resp: the answer.
-        door: of the request, with a person.
-        now: seconds since the epoch.
-        back: the page to come back to; what was posted is not kept.
-    """
-    if 0 <= now - session_of(door).proved_at <= FRESH:
-        return False
-    resp.status = falcon.HTTP_303
-    resp.location = f"/confirm?rd={quote(back, safe='')}"
-    return True
 
 
 def session_of(door: Door) -> Session:
