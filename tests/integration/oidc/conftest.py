@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-for place in (Path(__file__).parent, Path(__file__).parent.parent / "panel"):
+HERE = Path(__file__).parent
+for place in (HERE, HERE.parent / "panel", HERE.parents[1] / "providers"):
     sys.path.insert(0, str(place))  # import-mode=importlib leaves a test's neighbours unfindable
 
 from dance import declare_provider  # noqa: E402
