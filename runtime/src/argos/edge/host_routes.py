@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from argos.edge import client_network, cookies, proxying
+from argos.edge import client_network, cookies, proxying, waf_policy
 from argos.edge.context import RenderContext
 from argos.edge.error_pages import HSTS
 from argos.edge.model import Host
 from argos.edge.placeholders import operator_text
 from argos.edge.rules import rule_route
-from argos.edge.waf_policy import policy_name, policy_text
 
 GROUP = 32
-WAF_BODY_LIMIT = 64 * 1024
 
 
 def host_route(host: Host, context: RenderContext, *, hsts: bool, fallback: bool) -> dict[str, Any]:
@@ -26,7 +24,7 @@ def host_route(host: Host, context: RenderContext, *, hsts: bool, fallback: bool
     if fallback and host.secret_names():
         routes = [{"handle": [{"handler": "error", "status_code": 503, "error": "this host's secrets are not ready"}]}]
     else:
-        routes = [{"handle": _guards(host, context, hsts=hsts)}]
+        routes = [{"handle": _guards(host, hsts=hsts)}]
         if host.auth.required:  # before the rules: whatever a protected host answers, only the signed-in see it
             routes += proxying.gate_routes(host.auth)
         routes += [rule_route(rule) for rule in host.rules]
@@ -64,7 +62,7 @@ def _name(route: dict[str, Any]) -> str:
     return name
 
 
-def _guards(host: Host, context: RenderContext, *, hsts: bool) -> list[dict[str, Any]]:
+def _guards(host: Host, *, hsts: bool) -> list[dict[str, Any]]:
     handlers: list[dict[str, Any]] = [{"handler": "vars", proxying.HOST_VARIABLE: host.name}, _response(host, hsts)]
     if host.rate_limit is not None:
         zone = {
@@ -74,17 +72,7 @@ def _guards(host: Host, context: RenderContext, *, hsts: bool) -> list[dict[str,
         }
         # Zone names are global in the process: the host's name makes them distinct.
         handlers.append({"handler": "rate_limit", "rate_limits": {host.name: zone}})
-    if host.waf.mode != "off":
-        handlers.append(
-            {
-                "handler": "waf",
-                "policy": policy_text(host.waf),
-                "name": policy_name(host.waf),
-                "host_id": host.name,
-                "body_limit": WAF_BODY_LIMIT,
-                "audit_log": context.waf_log,
-            }
-        )
+    handlers += waf_policy.handlers(host)
     return handlers
 
 

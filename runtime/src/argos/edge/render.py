@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from argos.edge import access_log, client_network, error_pages, proxying
+from argos.edge import access_log, client_network, error_pages, proxying, waf_policy
 from argos.edge.certificates import connection_policies, tls_app
 from argos.edge.context import RenderContext
 from argos.edge.host_routes import dispatch, host_route
@@ -47,6 +47,7 @@ def render(state: State, context: RenderContext, *, fallback: bool = False) -> d
         "storage": {"module": "file_system", "root": context.storage_dir},
         "apps": {
             **_crowdsec_app(state.crowdsec, context),
+            **waf_policy.app(hosts, context),
             "tls": tls_app(certificates),
             # The CA's root is for the operator's devices; the guest's own trust store is left alone.
             "pki": {"certificate_authorities": {"local": {"install_trust": False}}},

@@ -54,7 +54,7 @@ var binary = func() []byte { // 20 MB that no parser takes for text
 
 // ING-2: neither header makes an ordinary body pass unseen.
 func TestAClaimToBeWebSocketOrGRPCSkipsNothing(t *testing.T) {
-	for name, o := range map[string]option{"plain host": func(*Handler) {}, "gRPC host": func(h *Handler) { h.GRPC = true }} {
+	for name, o := range map[string]option{"plain host": func(*setup) {}, "gRPC host": func(s *setup) { s.GRPC = true }} {
 		t.Run(name, func(t *testing.T) {
 			e := serve(t, "On", nil, o)
 			for method, want := range map[string]int{"POST": 403, "GET": 403} {
@@ -98,9 +98,9 @@ func TestABodyOverTheLimitIs413InBlockAndPassesLoggedInDetect(t *testing.T) {
 			return "multipart/form-data; boundary=xyz", strings.NewReader(strings.Repeat("line\r\n", 100_000) + "--xyz--\r\n")
 		},
 	}
-	small := func(h *Handler) { h.BodyLimit = limit }
+	small := func(s *setup) { s.BodyLimit = limit }
 	block, detect := serve(t, "On", nil, small), serve(t, "DetectionOnly", nil, small)
-	if standard := serve(t, "On", nil).h.BodyLimit; standard != 64<<10 {
+	if standard := serve(t, "On", nil).h.policy.BodyLimit; standard != 64<<10 {
 		t.Errorf("the default limit is %d bytes, want 64 KiB", standard)
 	}
 	for name, make := range bodies {
@@ -275,9 +275,9 @@ func TestTwoContentTypesAreRefused(t *testing.T) {
 
 // DAT-4: a request waits its turn, then is told so; it is never passed uninspected, and others go on.
 func TestAFullHouseOfInspectionsIs503ForBodiesOnly(t *testing.T) {
-	e := serve(t, "On", nil, func(h *Handler) { h.Inspections = 3 })
+	e := serve(t, "On", nil, func(s *setup) { s.Inspections = 3 })
 	for range 3 {
-		if !e.h.slots.acquire(t.Context()) {
+		if !e.h.policy.slots.acquire(t.Context()) {
 			t.Fatal("no slot")
 		}
 	}
@@ -295,9 +295,70 @@ func TestAFullHouseOfInspectionsIs503ForBodiesOnly(t *testing.T) {
 		t.Errorf("upload meanwhile: %d, want 200", got)
 	}
 	for range 3 {
-		e.h.slots.release()
+		e.h.policy.slots.release()
 	}
 	if got := e.send(t, "POST", "/", "application/json", strings.NewReader(`{"a": 1}`)).StatusCode; got != 200 {
 		t.Errorf("body afterwards: %d, want 200", got)
+	}
+}
+
+// `curl -T` names no type: a photo is an upload like any other, a text is inspected.
+func TestAPutWithoutATypeIsAnUploadOrInspected(t *testing.T) {
+	e := serve(t, "On", nil)
+	photo := append([]byte("\xff\xd8\xff\xe0\x00\x10JFIF"), binary[:300<<10]...)
+	for name, c := range map[string]struct {
+		body string
+		want int
+	}{
+		"photo": {string(photo), 200}, "note": {"a note of yesterday", 200}, "empty": {"", 200},
+		"attack": {`{"q": "` + sqli + `"}`, 403}, "padded attack": {strings.Repeat(" ", 600) + `{"q": "` + sqli + `"}`, 403},
+		"long text": {strings.Repeat("a", defaultBodyLimit+1), 413},
+	} {
+		for _, body := range []io.Reader{strings.NewReader(c.body), chunked(c.body)} {
+			resp := e.send(t, "PUT", "/dav/x", "", body)
+			got, _ := io.ReadAll(resp.Body)
+			if resp.StatusCode != c.want || (c.want == 200 && string(got) != c.body) {
+				t.Errorf("%s: %d, and the upstream got %d of %d bytes; want %d", name, resp.StatusCode, len(got), len(c.body), c.want)
+			}
+		}
+	}
+}
+
+// ING-2: bulk APIs' lines are JSON each.
+func TestJSONLinesAreInspectedLineByLine(t *testing.T) {
+	e := serve(t, "On", nil)
+	for _, contentType := range []string{"application/x-ndjson", "application/ndjson; charset=utf-8", "application/jsonl", "application/x-jsonlines"} {
+		for name, c := range map[string]struct {
+			body string
+			want int
+		}{
+			"honest":    {"{\"index\": {\"_index\": \"photos\"}}\r\n{\"title\": \"summer\"}\n\n{\"n\": 1}", 200},
+			"attack":    {"{\"n\": 1}\n{\"rows\": {\"q\": \"" + sqli + "\"}}\n", 403},
+			"not JSON":  {"{\"n\": 1}\nq=" + sqli + "\n", 400},
+			"breakout":  {"{\"n\": 1}\n], \"q\": [\n", 400},
+			"too long":  {strings.Repeat("{\"n\": 1}\n", defaultBodyLimit/9+1), 413},
+			"one value": {"1", 200},
+		} {
+			resp := e.send(t, "POST", "/_bulk", contentType, strings.NewReader(c.body))
+			got, _ := io.ReadAll(resp.Body)
+			if resp.StatusCode != c.want || (c.want == 200 && string(got) != c.body) {
+				t.Errorf("%s, %s: %d, want %d", contentType, name, resp.StatusCode, c.want)
+			}
+		}
+	}
+}
+
+// A policy's own limit leaves slots for the others.
+func TestAPolicysOwnLimitHoldsForItAlone(t *testing.T) {
+	one := serve(t, "On", nil, func(s *setup) { s.Inspections = 1 })
+	other := serve(t, "On", nil)
+	if !one.h.policy.slots.acquire(t.Context()) {
+		t.Fatal("no slot")
+	}
+	defer one.h.policy.slots.release()
+	for e, want := range map[*edge]int{one: 503, other: 200} {
+		if got := e.send(t, "POST", "/", "application/json", strings.NewReader(`{"a": 1}`)).StatusCode; got != want {
+			t.Errorf("%d, want %d", got, want)
+		}
 	}
 }

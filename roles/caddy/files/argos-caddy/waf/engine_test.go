@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/corazawaf/coraza/v3"
 	"github.com/corazawaf/coraza/v3/types"
@@ -29,30 +28,26 @@ func TestABadPolicyIsRefusedWithItsReason(t *testing.T) {
 		"SecRuleEngine On\nInclude /etc/passwd":                                            "passwd",
 		"SecRuleEngine On\nSecRule ARGS \"@pmFromFile /etc/passwd\" \"id:1,phase:1,deny\"": "passwd",
 	} {
-		h := &Handler{Policy: text, Name: "mine", HostID: "a.home.example"}
-		ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
-		err := h.Provision(ctx)
+		app, _, err := attached(t, &setup{Policy: Policy{Rules: text, For: "a.home.example"}})
 		if err == nil {
 			t.Errorf("accepted: %s", text)
 		} else if !strings.Contains(strings.ToLower(err.Error()), reason) || !strings.Contains(err.Error(), "a.home.example") {
 			t.Errorf("%q: the error names neither host nor reason %q: %v", text, reason, err)
 		}
-		if err := h.Cleanup(); err != nil {
+		if err := app.Cleanup(); err != nil {
 			t.Error(err)
 		}
-		cancel()
 	}
-	h := &Handler{Policy: "SecRuleEngine On", BodyLimit: maxBodyLimit + 1}
-	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
-	defer cancel()
-	if err := h.Provision(ctx); err == nil || !strings.Contains(err.Error(), "body_limit") {
+	app, _, err := attached(t, &setup{Policy: Policy{Rules: "SecRuleEngine On", BodyLimit: maxBodyLimit + 1}})
+	if err == nil || !strings.Contains(err.Error(), "body_limit") {
 		t.Errorf("body_limit: %v", err)
 	}
+	_ = app.Cleanup()
 }
 
 // ING-2: level 4 sees what level 1 lets pass.
 func TestParanoiaRaisesWhatIsSeen(t *testing.T) {
-	raise := func(h *Handler) { h.Policy = strings.ReplaceAll(h.Policy, "paranoia_level=1", "paranoia_level=4") }
+	raise := func(s *setup) { s.Rules = strings.ReplaceAll(s.Rules, "paranoia_level=1", "paranoia_level=4") }
 	for want, e := range map[int]*edge{200: serve(t, "On", nil), 403: serve(t, "On", nil, raise)} {
 		if got := e.send(t, "GET", "/?note=%22it%27s%20%26%20that%22%3B--", "", nil).StatusCode; got != want {
 			t.Errorf("%d, want %d", got, want)
@@ -115,10 +110,10 @@ func TestAnAbortedAnswerStaysAborted(t *testing.T) {
 
 func responses(t *testing.T, check func(t *testing.T, o option)) {
 	for name, o := range map[string]option{
-		"request phases": func(*Handler) {},
-		"response phases": func(h *Handler) {
-			h.Response = true
-			h.Policy = strings.Replace(h.Policy, "SecResponseBodyAccess Off", "SecResponseBodyAccess On", 1)
+		"request phases": func(*setup) {},
+		"response phases": func(s *setup) {
+			s.Response = true
+			s.Rules = strings.Replace(s.Rules, "SecResponseBodyAccess Off", "SecResponseBodyAccess On", 1)
 		},
 	} {
 		t.Run(name, func(t *testing.T) { check(t, o) })
@@ -186,7 +181,7 @@ func TestAnExtendedConnectIsNotReadAhead(t *testing.T) {
 }
 
 func TestGRPCStreamsOnADeclaredHost(t *testing.T) {
-	e := serve(t, "On", nil, func(h *Handler) { h.GRPC = true })
+	e := serve(t, "On", nil, func(s *setup) { s.GRPC = true })
 	s := httptest.NewUnstartedServer(through(e.h, func(w http.ResponseWriter, r *http.Request) {
 		first := make([]byte, 4)
 		_, _ = io.ReadFull(r.Body, first)
@@ -253,8 +248,8 @@ func TestResponsePhasesRefuseAnAnswerOnlyWhenAsked(t *testing.T) {
 	}
 	rule := "\nSecRule RESPONSE_BODY \"@contains planted-leak\" \"id:10099,phase:4,deny,status:403,msg:'a leak'\"\n"
 	responses(t, func(t *testing.T, o option) {
-		e := serve(t, "On", leak, o, func(h *Handler) { h.Policy += rule })
-		want := map[bool]int{true: 403, false: 200}[e.h.Response]
+		e := serve(t, "On", leak, o, func(s *setup) { s.Rules += rule })
+		want := map[bool]int{true: 403, false: 200}[e.h.policy.Response]
 		resp := e.send(t, "GET", "/leak", "", nil)
 		body, _ := io.ReadAll(resp.Body)
 		if resp.StatusCode != want || (want == 403 && strings.Contains(string(body), "planted-leak")) {
@@ -287,10 +282,8 @@ func TestConcurrentReloadsLeaveNothingBehind(t *testing.T) {
 	for i := range 24 {
 		wg.Go(func() {
 			text := fmt.Sprintf("SecRuleEngine On\nSecRule ARGS \"@contains attack%d\" \"id:1,phase:1,deny,msg:'x',severity:'CRITICAL'\"", i%5)
-			h := &Handler{Policy: text, AuditLog: log}
-			ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
-			defer cancel()
-			if err := h.Provision(ctx); err != nil {
+			app, h, err := attached(t, &setup{Policy: Policy{Rules: text}, AuditLog: log})
+			if err != nil {
 				t.Error(err)
 			}
 			for range 20 {
@@ -301,7 +294,7 @@ func TestConcurrentReloadsLeaveNothingBehind(t *testing.T) {
 					t.Error("an attack passed")
 				}
 			}
-			if err := h.Cleanup(); err != nil {
+			if err := app.Cleanup(); err != nil {
 				t.Error(err)
 			}
 		})

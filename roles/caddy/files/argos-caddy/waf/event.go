@@ -73,7 +73,7 @@ func (in *inspection) record() {
 		e.Rules = []rule{}
 	}
 	e.TS = time.Now().UTC().Format(time.RFC3339Nano)
-	e.HostID, e.Policy, e.Mode = in.h.HostID, in.h.Name, in.h.engine.mode
+	e.HostID, e.Policy, e.Mode = in.h.HostID, in.h.Policy, in.h.engine.mode
 	e.Method, e.URI = cut(in.r.Method, 32), cut(maskArguments(in.r.RequestURI), maxURI)
 	e.ClientIP, _ = caddyhttp.GetVar(in.r.Context(), caddyhttp.ClientIPVarKey).(string)
 	e.RequestID = requestID(in.r)

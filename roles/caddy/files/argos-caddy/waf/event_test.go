@@ -63,7 +63,7 @@ func TestAHarmlessRequestLeavesNoEvent(t *testing.T) {
 
 // DAT-4: a log that cannot be written loses events, and counts them; requests go on.
 func TestAFullOrBrokenLogDropsAndCounts(t *testing.T) {
-	e := serve(t, "On", nil, func(h *Handler) { h.AuditLog = "/proc/no/such/directory/waf.log" })
+	e := serve(t, "On", nil, func(s *setup) { s.AuditLog = "/proc/no/such/directory/waf.log" })
 	before := counts.dropped.Load()
 	for range 3 {
 		if got := e.send(t, "GET", "/?q=<script>alert(1)</script>", "", nil).StatusCode; got != 403 {

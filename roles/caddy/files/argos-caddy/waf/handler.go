@@ -1,4 +1,5 @@
-// Package waf is http.handlers.waf: Coraza with the embedded OWASP Core Rule Set in front of a host.
+// Package waf is Coraza with the embedded OWASP Core Rule Set: the app "waf" holds the policies, http.handlers.waf puts
+// one in front of a host.
 package waf
 
 import (
@@ -17,31 +18,22 @@ const (
 	maxBodyLimit     = 16 << 20 // well below the policy's own SecRequestBodyLimit
 )
 
-// Handler links one host to a policy. Hosts with the same policy text share one engine.
+// Handler links one host to a policy.
 type Handler struct {
-	// Policy is SecLang text with its own SecRuleEngine line: On blocks, DetectionOnly logs.
+	// Policy is the name of a policy of the app "waf".
 	Policy string `json:"policy"`
-	// Name is the policy's name in the event log.
-	Name string `json:"name,omitempty"`
 	// HostID is the host resource's name in the event log.
 	HostID string `json:"host_id,omitempty"`
-	// Response also runs phases 3 and 4, on the upstream's answer. WebSocket and SSE still pass unbuffered.
-	Response bool `json:"response,omitempty"`
 	// GRPC declares that the host speaks gRPC: request bodies of type application/grpc are not inspected.
 	GRPC bool `json:"grpc,omitempty"`
-	// BodyLimit is the most of a body, in bytes, that is inspected (default 64 KiB). What is longer is answered 413 in
-	// block and passes, logged, in detect. Content of file parts, and types the policy does not inspect, do not count.
-	BodyLimit int64 `json:"body_limit,omitempty"`
-	// Inspections is how many bodies the process inspects at once (default twice the cores, at least 2).
-	Inspections int `json:"inspections,omitempty"`
-	// AuditLog is the path of the event log; empty: no events are written.
-	AuditLog string `json:"audit_log,omitempty"`
+	// Exclusions hold for this host alone.
+	Exclusions []Exclusion `json:"exclusions,omitempty"`
 
-	key     *policyKey
-	engine  *engine
-	slots   slots
-	journal *journal
-	log     *zap.Logger
+	policy   *Policy
+	engine   *engine
+	excluded []exclusion // the policy's and the host's own
+	journal  *journal
+	log      *zap.Logger
 }
 
 // CaddyModule names the module.
@@ -49,35 +41,27 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "http.handlers.waf", New: func() caddy.Module { return new(Handler) }}
 }
 
-// Provision compiles the policy. It opens no file: `caddy validate` runs it too.
+// Provision finds the policy.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	h.log = ctx.Logger()
-	if h.BodyLimit == 0 {
-		h.BodyLimit = defaultBodyLimit
-	}
-	if h.BodyLimit < 0 || h.BodyLimit > maxBodyLimit {
-		return fmt.Errorf("waf of host %q: body_limit is %d; want 1 to %d bytes", h.HostID, h.BodyLimit, maxBodyLimit)
-	}
-	key, engine, err := loadEngine(h.Policy)
+	app, err := ctx.App("waf")
 	if err != nil {
-		return fmt.Errorf("waf policy %q of host %q: %w", h.Name, h.HostID, err)
+		return err
 	}
-	h.key, h.engine = &key, engine
-	h.slots = sharedSlots(h.Inspections)
-	if h.AuditLog != "" {
-		h.journal = openJournal(h.AuditLog, h.log)
-	}
-	return nil
+	h.log = ctx.Logger()
+	return h.attach(app.(*App))
 }
 
-// Cleanup gives back what Provision took, also when Provision failed half-way.
-func (h *Handler) Cleanup() error {
-	if h.key != nil {
-		_, _ = engines.Delete(*h.key)
+func (h *Handler) attach(app *App) error {
+	policy := app.Policies[h.Policy]
+	if policy == nil {
+		return fmt.Errorf("waf of host %q: there is no policy %q", h.HostID, h.Policy)
 	}
-	if h.journal != nil {
-		_, _ = journals.Delete(h.AuditLog)
+	own, err := resolve(h.Exclusions, policy.engine)
+	if err != nil {
+		return fmt.Errorf("waf policy %q of host %q: %w", h.Policy, h.HostID, err)
 	}
+	h.policy, h.engine, h.journal = policy, policy.engine, app.journal
+	h.excluded = append(own, policy.excluded...)
 	return nil
 }
 
@@ -91,7 +75,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if err := in.guard(in.request); err != nil {
 		return err
 	}
-	if h.Response {
+	if h.policy.Response {
 		return in.answer(w, next)
 	}
 	in.end() // a WebSocket may live for days: it must not hold the transaction
@@ -104,6 +88,5 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 var (
 	_ caddy.Provisioner           = (*Handler)(nil)
-	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 )

@@ -94,6 +94,7 @@ func (in *inspection) request() error {
 
 // headers runs phase 1 on what the client sent, raw.
 func (in *inspection) headers() error {
+	in.exclude()
 	tx, r := in.tx, in.r
 	client, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 	_, port, _ := net.SplitHostPort(r.RemoteAddr)
@@ -104,6 +105,9 @@ func (in *inspection) headers() error {
 		method = http.MethodGet // RFC 8441 §5: the HTTP/2 form of a WebSocket's GET
 	}
 	tx.ProcessURI(r.RequestURI, method, fmt.Sprintf("HTTP/%d.%d", r.ProtoMajor, r.ProtoMinor))
+	if contentType := in.untyped(); contentType != "" {
+		tx.AddRequestHeader("Content-Type", contentType)
+	}
 	for name, values := range r.Header {
 		for _, v := range values {
 			if name == "Content-Type" && in.grpc() {
@@ -131,11 +135,11 @@ func (in *inspection) phase2() error {
 
 // inspectBody waits for a slot and runs phase 2 on b.
 func (in *inspection) inspectBody(b []byte) error {
-	if !in.h.slots.acquire(in.r.Context()) {
+	if !in.h.policy.slots.acquire(in.r.Context()) {
 		counts.busy.Add(1)
 		return in.refuse(http.StatusServiceUnavailable, "busy", errors.New("waf: too many bodies are being inspected"))
 	}
-	defer in.h.slots.release()
+	defer in.h.policy.slots.release()
 	counts.bodies.Add(1)
 	it, _, err := in.tx.WriteRequestBody(b)
 	if err != nil {
@@ -150,7 +154,7 @@ func (in *inspection) inspectBody(b []byte) error {
 // wholeBody inspects a form, JSON, XML or text. The copy handed on is ours, not the engine's: the upstream's transport
 // may still read after ServeHTTP has returned.
 func (in *inspection) wholeBody() error {
-	limit := in.h.BodyLimit
+	limit := in.h.policy.BodyLimit
 	b, err := io.ReadAll(io.LimitReader(in.r.Body, limit+1))
 	if err != nil {
 		return in.unreadable(err)
@@ -163,6 +167,9 @@ func (in *inspection) wholeBody() error {
 			return err
 		}
 		b = b[:limit]
+	}
+	if jsonLines.MatchString(in.r.Header.Get("Content-Type")) {
+		b = oneDocument(b)
 	}
 	return in.inspectBody(b)
 }

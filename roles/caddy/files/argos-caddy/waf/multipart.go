@@ -54,7 +54,7 @@ func newMultipartBody(in *inspection) *multipartBody {
 	if err != nil || params["boundary"] == "" {
 		return nil // inspected as a whole, within the limit; the engine's strict checks refuse it
 	}
-	b := &multipartBody{in: in, src: in.r.Body, boundary: params["boundary"], budget: in.h.BodyLimit, first: true}
+	b := &multipartBody{in: in, src: in.r.Body, boundary: params["boundary"], budget: in.h.policy.BodyLimit, first: true}
 	b.parser = multipart.NewReader(tap{b}, b.boundary)
 	return b
 }
@@ -63,7 +63,7 @@ func newMultipartBody(in *inspection) *multipartBody {
 type tap struct{ b *multipartBody }
 
 func (t tap) Read(p []byte) (int, error) {
-	if t.b.file == nil && int64(t.b.raw.Len()) > t.b.in.h.BodyLimit+heldAhead+parserLag {
+	if t.b.file == nil && int64(t.b.raw.Len()) > t.b.in.h.policy.BodyLimit+heldAhead+parserLag {
 		return 0, errHeldTooLong
 	}
 	n, err := t.b.src.Read(p)
@@ -221,7 +221,7 @@ func (b *multipartBody) overBudget() error {
 	}
 	counts.overLimit.Add(1)
 	return b.giveUp(http.StatusRequestEntityTooLarge, "body_limit",
-		fmt.Errorf("waf: the fields of the form exceed %d inspected bytes", b.in.h.BodyLimit))
+		fmt.Errorf("waf: the fields of the form exceed %d inspected bytes", b.in.h.policy.BodyLimit))
 }
 
 // malformed refuses what the upstream may parse otherwise than we do.

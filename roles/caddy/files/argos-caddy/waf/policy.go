@@ -11,6 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	crs "github.com/corazawaf/coraza-coreruleset/v4"
 	"github.com/corazawaf/coraza/v3"
+	"github.com/corazawaf/coraza/v3/experimental"
+	"github.com/corazawaf/coraza/v3/types"
 )
 
 // engines holds one Coraza engine per distinct policy text (about 4 MB and 18 ms each), over reloads too.
@@ -20,7 +22,14 @@ type policyKey [sha256.Size]byte
 
 type engine struct {
 	coraza.WAF
-	mode string // block, detect or off
+	mode  string // block, detect or off
+	rules []ruleTags
+}
+
+// ruleTags is a rule that an exclusion may name.
+type ruleTags struct {
+	id   int
+	tags []string
 }
 
 // Destruct gives the engine's memoized patterns back.
@@ -57,9 +66,27 @@ func compile(text string) (e *engine, err error) {
 	if lines == nil {
 		return nil, errors.New("the policy lacks a line SecRuleEngine On, DetectionOnly or Off")
 	}
-	w, err := coraza.NewWAF(coraza.NewWAFConfig().WithRootFS(crs.FS).WithDirectives(text))
-	if err != nil {
+	e = &engine{mode: modes[strings.ToLower(lines[len(lines)-1][1])]}
+	config := experimental.WAFConfigWithRuleObserver(coraza.NewWAFConfig().WithRootFS(crs.FS), func(r types.RuleMetadata) {
+		if excludable(r) {
+			e.rules = append(e.rules, ruleTags{r.ID(), r.Tags()})
+		}
+	})
+	if e.WAF, err = coraza.NewWAF(config.WithDirectives(text)); err != nil {
 		return nil, err
 	}
-	return &engine{WAF: w, mode: modes[strings.ToLower(lines[len(lines)-1][1])]}, nil
+	return e, nil
+}
+
+// excludable tells a rule that finds something from the bookkeeping around it: without the set-up of 901, the levels'
+// own skips (942011 and the like) and the sums of 949, 959 and 980 the policy would be another, or none.
+func excludable(r types.RuleMetadata) bool {
+	switch id := r.ID(); id / 1000 {
+	case 901, 949, 959, 980:
+		return false
+	case 200: // 200002 is in no policy: 10005 stands for it
+		return id != 200002
+	default:
+		return id >= 100_000 && strings.Contains(r.Raw(), "msg:")
+	}
 }

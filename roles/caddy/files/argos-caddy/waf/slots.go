@@ -10,43 +10,64 @@ import (
 // slotWait is how long a request waits for its turn before it is answered 503.
 const slotWait = 2 * time.Second
 
-// slots bounds how many bodies are inspected at once, in all handlers of the process together: inspection costs about
-// 4 ms of CPU per KB, and 64 KB bodies from a few clients would otherwise stop everyone.
-type slots chan struct{}
+// slots bounds how many bodies are inspected at once: inspection costs milliseconds of CPU per KB, and 64 KB bodies from a
+// few clients would otherwise stop everyone.
+type slots []chan struct{}
 
 var (
 	slotsMu sync.Mutex
-	slotsBy = map[int]slots{} // by size; handlers of one configuration all name the same size
+	// process is the limit of all policies together.
+	process  = make(chan struct{}, max(2, 2*runtime.GOMAXPROCS(0)))
+	slotsFor = map[slotsKey]chan struct{}{} // kept over reloads, so that a reload is no way round a limit
 )
 
-func sharedSlots(n int) slots {
-	if n <= 0 {
-		n = max(2, 2*runtime.GOMAXPROCS(0))
+type slotsKey struct {
+	policy string
+	size   int
+}
+
+// slotsOf returns the process's slots, behind a policy's own n if it has such.
+func slotsOf(policy string, n int) slots {
+	if n == 0 {
+		return slots{process}
 	}
 	slotsMu.Lock()
 	defer slotsMu.Unlock()
-	if slotsBy[n] == nil {
-		slotsBy[n] = make(slots, n)
+	key := slotsKey{policy, n}
+	if slotsFor[key] == nil {
+		slotsFor[key] = make(chan struct{}, n)
 	}
-	return slotsBy[n]
+	return slots{slotsFor[key], process}
 }
 
 // acquire returns false when no slot came free in time, or the client left.
 func (s slots) acquire(ctx context.Context) bool {
-	select {
-	case s <- struct{}{}:
-		return true
-	default:
+	var timeout <-chan time.Time
+	for i, c := range s {
+		select {
+		case c <- struct{}{}:
+			continue
+		default:
+		}
+		if timeout == nil {
+			t := time.NewTimer(slotWait)
+			defer t.Stop()
+			timeout = t.C
+		}
+		select {
+		case c <- struct{}{}:
+			continue
+		case <-timeout:
+		case <-ctx.Done():
+		}
+		s[:i].release()
+		return false
 	}
-	t := time.NewTimer(slotWait)
-	defer t.Stop()
-	select {
-	case s <- struct{}{}:
-		return true
-	case <-t.C:
-	case <-ctx.Done():
-	}
-	return false
+	return true
 }
 
-func (s slots) release() { <-s }
+func (s slots) release() {
+	for _, c := range s {
+		<-c
+	}
+}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 )
 
 // policy is the default policy in the given mode: "On" or "DetectionOnly".
@@ -53,17 +54,38 @@ type edge struct {
 	log string
 }
 
-type option func(*Handler)
+// setup is what a test may change.
+type setup struct {
+	Policy
+	Own      []Exclusion
+	GRPC     bool
+	AuditLog string
+}
+
+type option func(*setup)
+
+// attached provisions an app with one policy, and a handler on it.
+func attached(t testing.TB, s *setup) (*App, *Handler, error) {
+	t.Helper()
+	app := &App{AuditLog: s.AuditLog, Policies: map[string]*Policy{"default": &s.Policy}}
+	h := &Handler{Policy: "default", HostID: "photos.home.example", GRPC: s.GRPC, Exclusions: s.Own, log: zap.NewNop()}
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	t.Cleanup(cancel)
+	err := app.Provision(ctx)
+	if err == nil {
+		err = h.attach(app)
+	}
+	return app, h, err
+}
 
 func serve(t testing.TB, engine string, upstream http.HandlerFunc, options ...option) *edge {
 	t.Helper()
-	h := &Handler{Policy: policy(t, engine), Name: "default", HostID: "photos.home.example",
-		AuditLog: filepath.Join(t.TempDir(), "waf.log")}
+	s := &setup{Policy: Policy{Rules: policy(t, engine)}, AuditLog: filepath.Join(t.TempDir(), "waf.log")}
 	for _, o := range options {
-		o(h)
+		o(s)
 	}
-	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
-	if err := h.Provision(ctx); err != nil {
+	app, h, err := attached(t, s)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if upstream == nil {
@@ -75,14 +97,19 @@ func serve(t testing.TB, engine string, upstream http.HandlerFunc, options ...op
 			_, _ = w.Write(b)
 		}
 	}
-	e := &edge{h: h, log: h.AuditLog}
+	e := &edge{h: h, log: s.AuditLog}
 	e.Server = httptest.NewServer(through(h, upstream))
 	t.Cleanup(func() {
 		e.Close()
-		_ = h.Cleanup()
-		cancel()
+		_ = app.Cleanup()
 	})
 	return e
+}
+
+func newServer(t testing.TB, h *Handler) *httptest.Server {
+	s := httptest.NewServer(through(h, func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(s.Close)
+	return s
 }
 
 // through gives a request the variables that Caddy's server would give it.
