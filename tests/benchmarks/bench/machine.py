@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -73,3 +75,25 @@ def wait_until_quiet(patience: float) -> None:
         quiet = quiet + 1 if share <= QUIET_SHARE else 0
         if quiet < 2 and time.monotonic() > deadline:
             raise NotQuiet(f"others use {share:.0%} of the machine's cores; stop them, or run with --noisy")
+
+
+class Watch:
+    """A context that tells which share of all cores others used in it; ``ours`` are the pids that are not others."""
+
+    def __init__(self, ours: Sequence[int]) -> None:
+        self._ours = ours
+        self.others_share = 0.0
+
+    def __enter__(self) -> Self:
+        self._used, self._busy, self._begun = self._used_by_us(), busy_seconds(), time.monotonic()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        lasted = time.monotonic() - self._begun
+        used, busy = self._used_by_us() - self._used, busy_seconds() - self._busy
+        self.others_share = max(0.0, busy - used) / lasted / (os.cpu_count() or 1)
+
+    def _used_by_us(self) -> float:
+        times = os.times()  # this process, and wrk, which it has waited for
+        mine = times.children_user + times.children_system + times.user + times.system
+        return mine + sum(map(cpu_seconds, self._ours))

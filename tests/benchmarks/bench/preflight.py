@@ -17,8 +17,8 @@ class PreflightFailed(Exception):
     """What was to be measured does not do its work."""
 
 
-def check_protected(name: str, target: Target) -> None:
-    """Check a path that asks for a sign-in.
+def check_protected(name: str, target: Target, cookie_name: str = "__Secure-argos_session") -> None:
+    """Check a path that asks for a sign-in, whose session travels in the cookie ``cookie_name``.
 
     Raises:
         PreflightFailed: it does not guard, or the identity does not arrive.
@@ -30,7 +30,7 @@ def check_protected(name: str, target: Target) -> None:
         raise PreflightFailed(f"{name}: the upstream saw X-Auth-User {seen.get('x-auth-user')!r}, not {USER!r}")
     if "argos_session" in seen.get("cookie", ""):
         raise PreflightFailed(f"{name}: the upstream saw Argos's cookie")
-    for what, cookie in (("no cookie", None), ("a wrong cookie", f"__Secure-argos_session={'A' * 43}")):
+    for what, cookie in (("no cookie", None), ("a wrong cookie", f"{cookie_name}={'A' * 43}")):
         sent = [(field, value) for field, value in target.headers if field != "Cookie"]
         status, _unused = _ask(target, [*sent, ("Cookie", cookie)] if cookie else sent)
         if status not in {302, 401}:

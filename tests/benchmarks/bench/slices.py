@@ -6,31 +6,32 @@ the drift; the median over cycles drops what a neighbour's burst still spoiled.
 
 from __future__ import annotations
 
-import os
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench.load import Target, drive
-from bench.machine import QUIET_SHARE, NotQuiet, busy_seconds, cpu_seconds
+from bench.machine import QUIET_SHARE, NotQuiet, Watch, cpu_seconds
 
 
 @dataclass(frozen=True)
 class Path:
-    """One way to measure: what to ask for, and the processes whose work it is (by name)."""
+    """One way to measure: what to ask for, the processes whose work it is (by name), the network it is asked in."""
 
     target: Target
     processes: Mapping[str, int]
+    inside: Sequence[str] = ()
 
 
 @dataclass
 class Sample:
-    """What one slice reached: requests per second, and CPU microseconds per request by process."""
+    """What one slice reached: requests per second, CPU microseconds per request by process, latencies in ms."""
 
     per_second: float
     cpu_us: dict[str, float]
     others_share: float
+    p50_ms: float
+    p99_ms: float
 
 
 @dataclass
@@ -56,6 +57,13 @@ class Samples:
     def cpu_us(self, path: str) -> float:
         """Median CPU microseconds per request, all measured processes together."""
         return statistics.median(sum(cycle[path].cpu_us.values()) for cycle in self.cycles)
+
+    def latency_ms(self, path: str) -> tuple[float, float]:
+        """Medians of the 50th and of the 99th percentile."""
+        return (
+            statistics.median(cycle[path].p50_ms for cycle in self.cycles),
+            statistics.median(cycle[path].p99_ms for cycle in self.cycles),
+        )
 
 
 def measure(
@@ -99,16 +107,8 @@ def measure(
 
 def _slice(path: Path, ours: Sequence[int], seconds: int, core: int) -> Sample:
     before = {name: cpu_seconds(pid) for name, pid in path.processes.items()}
-    used_by_us, busy, begun = _used_by(ours), busy_seconds(), time.monotonic()
-    load = drive(path.target, seconds, core)
-    lasted = time.monotonic() - begun
-    used_by_us, busy = _used_by(ours) - used_by_us, busy_seconds() - busy
+    with Watch(ours) as watch:
+        load = drive(path.target, seconds, core, inside=path.inside)
     after = {name: cpu_seconds(pid) for name, pid in path.processes.items()}
-    others = max(0.0, busy - used_by_us) / lasted / (os.cpu_count() or 1)
     used = {name: (after[name] - before[name]) / max(1, load.requests) * 1e6 for name in after}
-    return Sample(load.per_second, used, others)
-
-
-def _used_by(ours: Sequence[int]) -> float:
-    times = os.times()  # this process, and wrk, which it has waited for
-    return sum(map(cpu_seconds, ours)) + times.children_user + times.children_system + times.user + times.system
+    return Sample(load.per_second, used, watch.others_share, load.p50_ms, load.p99_ms)

@@ -14,7 +14,7 @@ import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ from bench.processes import Processes
 PANEL_HOST = "argos.bench.example"
 OPEN_HOST = "open.bench.example"
 CLOSED_HOST = "closed.bench.example"
+WAITRESS_HOST = "waitress.bench.example"
+PEER_HOST = "peer.bench.example"
 ACTOR = Actor(kind="cli", name="bench")
 ARGOS = (sys.executable, "-m", "argos")
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -82,9 +84,9 @@ class Stack:
         for name in ("data", "edge", "credentials", "caddy"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
 
-    def application(self) -> Application:
+    def application(self, password_cost: int = 4) -> Application:
         """Open the runtime's services in this process; close them before others are measured."""
-        return Application.from_settings(RuntimeSettings.from_environment(self.environ), password_cost=4)
+        return Application.from_settings(RuntimeSettings.from_environment(self.environ), password_cost=password_cost)
 
     def context(self, port: int) -> RenderContext:
         """The rendering's paths, all in our directory."""
@@ -98,17 +100,18 @@ class Stack:
             waf_log=str(self.directory / "waf.log"),
         )
 
-    def target(self, path: str, host: str) -> Target:
-        """What a signed-in browser asks for on one of our Caddys."""
+    def target(self, host: str, *, cookie: str = "", caddy: str = "caddy") -> Target:
+        """What a signed-in browser asks for on one of our Caddys; ``cookie`` in place of our session's."""
+        session = cookie or f"__Secure-argos_session={self.token}"
         headers = [
             ("Host", host),
             ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
             ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
             ("Accept-Language", "en-US,en;q=0.5"),
             ("Sec-Fetch-Mode", "navigate"),
-            ("Cookie", f"theme=dark; __Secure-argos_session={self.token}; lang=en"),
+            ("Cookie", f"theme=dark; {session}; lang=en"),
         ]
-        return Target(f"http://127.0.0.1:{self.ports[path]}/album?page=2", tuple(headers))
+        return Target(f"http://127.0.0.1:{self.ports[caddy]}/album?page=2", tuple(headers))
 
 
 def free_port() -> int:
@@ -135,7 +138,7 @@ def find_caddy() -> Path:
 
 
 def declared(upstream_port: int) -> Document:
-    """Two hosts that differ in nothing but sign-on."""
+    """Hosts that differ in nothing but sign-on, and, once rendered, in who decides."""
     upstreams = (Upstream(f"http://127.0.0.1:{upstream_port}"),)
     off = Tls(mode="off")
     return Document(
@@ -146,12 +149,15 @@ def declared(upstream_port: int) -> Document:
         ),
         hosts=(
             Host(OPEN_HOST, upstreams=upstreams, tls=off, access_log=False),
-            Host(CLOSED_HOST, upstreams=upstreams, tls=off, access_log=False, auth=Auth(required=True)),
+            *(
+                Host(name, upstreams=upstreams, tls=off, access_log=False, auth=Auth(required=True))
+                for name in (CLOSED_HOST, WAITRESS_HOST, PEER_HOST)
+            ),
         ),
     )
 
 
-def prepare(stack: Stack, *, more_sessions: int = 0) -> State:
+def prepare(stack: Stack) -> State:
     """Write the declaration, a person and a session into the database; start the upstream."""
     stack.ports["upstream"] = port = free_port()
     stack.pids["upstream"] = stack.processes.start(
@@ -168,13 +174,24 @@ def prepare(stack: Stack, *, more_sessions: int = 0) -> State:
         with application.storage.write() as connection:
             revision = revisions.begin(connection, planned, str(ACTOR), now)
             revisions.activate(connection, revision, planned, stack.context(80), now)
-        person = application.accounts.create(ACTOR, USER, name="Bench", email="bench@bench.example")
-        stack.token = application.sessions.begin(ACTOR, person.id, "127.0.0.1").edge_token
-        if more_sessions:
-            add_sessions(application, person.id, more_sessions)
+        _sign_in(stack, application)
     finally:
         application.close()
     return planned.state
+
+
+def begin_session(stack: Stack) -> None:
+    """Make the person and the session that passes, where nothing is declared yet."""
+    application = stack.application()
+    try:
+        _sign_in(stack, application)
+    finally:
+        application.close()
+
+
+def _sign_in(stack: Stack, application: Application) -> None:
+    person = application.accounts.create(ACTOR, USER, name="Bench", email="bench@bench.example")
+    stack.token = application.sessions.begin(ACTOR, person.id, "127.0.0.1").edge_token
 
 
 def add_sessions(application: Application, user_id: int, number: int) -> list[str]:
@@ -254,23 +271,41 @@ def caddy_environ(directory: Path) -> Mapping[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": str(directory), "GOMAXPROCS": "1"}
 
 
-def decide_by_panel(stack: Stack) -> Callable[[dict[str, Any]], None]:
-    """Ask the panel's ``/api/auth/forward`` in the gate's place; everything else as rendered."""
+def decide_elsewhere(config: dict[str, Any], host: str, make: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Let ``host`` ask the named route that ``make`` makes of the gate's; all else stays as rendered."""
+    server = config["apps"]["http"]["servers"]["plain"]
+    server["named_routes"][host] = make(server["named_routes"][GATE_ROUTE])
+    invoked = [handler for handler in _handlers(_host_route(server["routes"], host)) if handler["handler"] == "invoke"]
+    if len(invoked) != 1:
+        raise AssertionError(f"{host}: {len(invoked)} handlers ask the gate, not 1: the rendering has changed")
+    invoked[0]["name"] = host
 
-    def change(config: dict[str, Any]) -> None:
-        route = config["apps"]["http"]["servers"]["plain"]["named_routes"][GATE_ROUTE]
-        proxy = route["handle"][0]
-        proxy["upstreams"] = [{"dial": f"unix/{stack.directory / 'panel.sock'}"}]
-        proxy["rewrite"] = {"method": "GET", "uri": "/api/auth/forward?"}
-        wanted = proxy["headers"]["request"]["set"]
-        forwarded = {
-            name.replace("X-Forwarded-", "Argos-Forwarded-"): copy.copy(value)
-            for name, value in wanted.items()
-            if name.startswith("X-Forwarded-")
-        }
-        wanted |= forwarded | {"Argos-Forwarded-Proto": ["{http.request.scheme}"], "Host": [PANEL_HOST]}
 
-    return change
+def _host_route(routes: list[dict[str, Any]], host: str) -> dict[str, Any]:
+    return next(route for route in routes if any(host in one.get("host", ()) for one in route.get("match", ())))
+
+
+def _handlers(route: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for handler in route["handle"]:
+        yield handler
+        for inner in handler.get("routes", ()):
+            yield from _handlers(inner)
+
+
+def decided_by_panel(gate: dict[str, Any], panel_socket: Path) -> dict[str, Any]:
+    """The gate's named route with the panel's ``/api/auth/forward`` in the gate's place."""
+    route = copy.deepcopy(gate)
+    proxy = route["handle"][0]
+    proxy["upstreams"] = [{"dial": f"unix/{panel_socket}"}]
+    proxy["rewrite"] = {"method": "GET", "uri": "/api/auth/forward?"}
+    wanted = proxy["headers"]["request"]["set"]
+    forwarded = {
+        name.replace("X-Forwarded-", "Argos-Forwarded-"): copy.copy(value)
+        for name, value in wanted.items()
+        if name.startswith("X-Forwarded-")
+    }
+    wanted |= forwarded | {"Argos-Forwarded-Proto": ["{http.request.scheme}"], "Host": [PANEL_HOST]}
+    return route
 
 
 def listens(address: int | Path) -> bool:

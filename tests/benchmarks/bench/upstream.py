@@ -50,6 +50,7 @@ class Echo(asyncio.Protocol):
 async def serve(port: int) -> None:
     """Listen on loopback until the process ends."""
     server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", port, backlog=1024)
+    print("listens", flush=True)
     await server.serve_forever()
 
 

@@ -30,7 +30,7 @@ def memory(run: Run) -> Figures:
         argos = stacks.start_panel(stack)
         gate = stacks.start_gate(stack)
         caddy = stacks.start_caddy(stack, "caddy", state)
-        target = stack.target("caddy", stacks.CLOSED_HOST)
+        target = stack.target(stacks.CLOSED_HOST)
         check_protected("stock", target)
         drive(target, 1, run.cores.driving)
         time.sleep(1)

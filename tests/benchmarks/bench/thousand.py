@@ -1,0 +1,54 @@
+"""A document of a thousand hosts: all with sign-on and a rate limit, a WAF in four policies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench import stack as stacks
+
+HOSTS = 1000
+UPSTREAM_PORT = 8000
+
+POLICIES = (
+    {"mode": "block", "paranoia": 1},
+    {"mode": "detect", "paranoia": 1},
+    {"mode": "block", "paranoia": 2},
+    {"mode": "detect", "paranoia": 3},
+)
+
+
+def host(number: int) -> dict[str, Any]:
+    """One of them. The limit is never reached; the last one has no WAF, so that what it serves is its decision."""
+    declared: dict[str, Any] = {
+        "name": name(number),
+        "upstreams": [{"url": f"http://127.0.0.1:{UPSTREAM_PORT}"}],
+        "auth": {"required": True},
+        "rate_limit": {"requests": 20_000, "window": 1},
+        "access_log": False,
+    }
+    if number < HOSTS - 1:
+        declared["waf"] = POLICIES[number % len(POLICIES)]
+    return declared
+
+
+def name(number: int) -> str:
+    """Its name; numbers are padded, so that the last sorts last."""
+    return f"host-{number:04}.bench.example"
+
+
+LAST = name(HOSTS - 1)
+
+
+def document(hosts: int = HOSTS) -> dict[str, Any]:
+    """The last ``hosts`` of the thousand, over plain HTTP, which wrk speaks to a name of its choice."""
+    edge = {
+        "panel_host": stacks.PANEL_HOST,
+        "parent_domain": "bench.example",
+        "tls": {"mode": "off"},
+        "trusted_proxies": ["192.0.2.1/32"],  # somebody must end TLS in front, or sign-on without it is refused
+    }
+    return {
+        "owner": "bench",
+        "settings": {"edge": edge, "crowdsec": {"enabled": False}},
+        "hosts": [host(number) for number in range(HOSTS - hosts, HOSTS)],
+    }
