@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import typing
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import msgspec
 import yaml
 from argos.edge import model
+from argos.edge.decode.kinds import KINDS, Kind
 
 TOP = Path(__file__).resolve().parent.parent
 NOTICE = '''# Copyright (c) 2026, The Argos developers
@@ -156,13 +158,21 @@ def _literal(options: dict[str, dict]) -> str:
 def specifications(declaration: dict[str, dict]) -> str:
     """Return the source of the argument specifications; what two modules take stands once."""
     whole = specification(declaration)
-    host = whole["hosts"].pop("options")
-    text = _literal(whole).replace('"elements": "dict"\n    }', '"elements": "dict",\n        "options": _HOST\n    }')
+    parts, offered = "", ""
+    for kind in KINDS.values():
+        constant = f"_{kind.name.upper()}"
+        parts += f"\n{constant} = {_literal(whole[kind.field].pop('options'))}\n"
+        offered += f"\n{kind.name.upper()}_OPTIONS = dict({constant}, owner=_OWNER)\n"
+        whole[kind.field]["options"] = f"@{constant}@"
+    text = re.sub(r'"@(\w+)@"', r"\1", _literal(whole))
+    fields = _literal({kind.name: kind.field for kind in KINDS.values()})
     return (
         NOTICE.format(title="Argument specifications of what can be declared.")
-        + f"\n_HOST = {_literal(host)}\n\nDECLARATION_OPTIONS = {text}\n"
+        + parts
+        + f"\n# Kind of resource, and the option that lists them.\nKINDS = {fields}\n"
+        + f"\nDECLARATION_OPTIONS = {text}\n"
         + '\n_OWNER = DECLARATION_OPTIONS["owner"]\n'
-        + "\nHOST_OPTIONS = dict(_HOST, owner=_OWNER)\n"
+        + offered
         + '\nOIDC_OPTIONS = dict(DECLARATION_OPTIONS["settings"]["options"]["oidc"]["options"], owner=_OWNER)\n'
     )
 
@@ -172,20 +182,24 @@ def generate() -> dict[Path, str]:
     texts = yaml.safe_load((TOP / "scripts" / "option_docs.yml").read_text(encoding="utf-8"))
     options = Options(texts)
     declaration = options.of(model.Document)
-    host = {"name": declaration["hosts"]["options"]["name"]}
-    host |= declaration["hosts"]["options"]
-    host["owner"] = declaration["owner"]
     settings = declaration["settings"]["options"]["oidc"]["options"]
     oidc = json.loads(json.dumps(settings).replace("O(settings.oidc.", "O("))
     oidc["owner"] = declaration["owner"]
     options.refuse_unused()
-    plugins = TOP / "plugins"
+    fragments = TOP / "plugins" / "doc_fragments"
     return {
-        plugins / "doc_fragments" / "declaration.py": fragment("What a whole declaration holds.", declaration),
-        plugins / "doc_fragments" / "host.py": fragment("What one host's declaration holds.", host),
-        plugins / "doc_fragments" / "oidc.py": fragment("What the OpenID Connect provider's declaration holds.", oidc),
-        plugins / "module_utils" / "declared_options.py": specifications(declaration),
+        fragments / "declaration.py": fragment("What a whole declaration holds.", declaration),
+        fragments / "oidc.py": fragment("What the OpenID Connect provider's declaration holds.", oidc),
+        **{fragments / f"{kind.name}.py": _kind_fragment(kind, declaration) for kind in KINDS.values()},
+        TOP / "plugins" / "module_utils" / "declared_options.py": specifications(declaration),
     }
+
+
+def _kind_fragment(kind: Kind, declaration: dict[str, dict]) -> str:
+    options = {"name": declaration[kind.field]["options"]["name"], **declaration[kind.field]["options"]}
+    options = json.loads(json.dumps(options).replace(f"O({kind.field}.", "O("))
+    options["owner"] = declaration["owner"]
+    return fragment(f"What one {kind.words}'s declaration holds.", options)
 
 
 def main() -> int:

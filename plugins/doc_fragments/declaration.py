@@ -20,7 +20,7 @@ options:
     type: str
   prune:
     description:
-    - Remove the hosts with the same O(owner) that this declaration does not name.
+    - Remove the resources of every kind with the same O(owner) that this declaration does not name.
     - The default is V(false).
     type: bool
   settings:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 
 from ansible_collections.argos.edge.plugins.module_utils.admin_api import AdminApi, AdminApiError, RuntimeAbsent
+from ansible_collections.argos.edge.plugins.module_utils.declared_options import KINDS
 
 
 def without_unset(value):
@@ -66,8 +67,11 @@ def _as_created(document):
         {"kind": "settings", "name": name, "action": "create", "before": None, "after": spec}
         for name, spec in sorted((document.get("settings") or {}).items())
     ]
-    for host in document.get("hosts") or []:
-        if host.get("state", "present") == "present":
-            spec = {key: value for key, value in host.items() if key not in ("name", "state")}
-            changes.append({"kind": "host", "name": host["name"], "action": "create", "before": None, "after": spec})
+    for kind, field in KINDS.items():
+        for resource in document.get(field) or []:
+            if resource.get("state", "present") == "present":
+                spec = {key: value for key, value in resource.items() if key not in ("name", "state")}
+                changes.append(
+                    {"kind": kind, "name": resource["name"], "action": "create", "before": None, "after": spec}
+                )
     return changes

@@ -222,6 +222,11 @@ _HOST = {
     }
 }
 
+# Kind of resource, and the option that lists them.
+KINDS = {
+    "host": "hosts"
+}
+
 DECLARATION_OPTIONS = {
     "owner": {
         "type": "str"

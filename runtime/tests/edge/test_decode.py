@@ -6,7 +6,7 @@ import contextlib
 from typing import Any
 
 import pytest
-from argos.edge.decode import decode_document, decode_host
+from argos.edge.decode import decode_document
 from argos.edge.model import Block, FixedResponse, Host, Redirect, SecretName, Tls, Upstream
 from argos.errors import Invalid
 from hypothesis import given
@@ -14,6 +14,10 @@ from hypothesis import strategies as st
 
 NAME = "photos.home.example"
 UPSTREAM = [{"url": "http://10.0.0.5:2342"}]
+
+
+def decode_host(raw: object) -> Host:
+    return decode_document({"hosts": [raw]}).hosts[0]
 
 
 def host(**more: Any) -> dict[str, Any]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from argos.api.config import document_of
 from argos.edge.decode import decode_document
+from argos.edge.decode.kinds import KINDS
+from argos.edge.model import Document
 from argos.edge.plan import Plan, State, plan
+from argos.errors import Unavailable
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,6 +77,30 @@ def test_taking_a_host_over_is_a_change_and_is_warned_of(state: State) -> None:
 def test_a_state_survives_its_own_json(state: State) -> None:
     assert State.from_json(state.as_json()) == state
     assert State.from_json(state.as_json()).etag() == state.etag()
+
+
+def test_a_spec_stored_by_an_earlier_version_gets_the_defaults_it_lacks_and_is_no_change() -> None:
+    """An upgrade that adds a field must neither lose a host nor report a change that nobody made."""
+    old = [
+        ("settings", "edge", json.dumps(EDGE), "ansible"),
+        ("host", "a.home.example", json.dumps(host("a") | {"a_field_that_went": 1}), "ansible"),
+        ("kind_of_a_later_version", "x", "{}", "ansible"),
+    ]
+    state = State.from_rows(old)
+    assert set(state.resources) == {("settings", "edge"), ("host", "a.home.example")}
+    assert not planned(state, settings={"edge": EDGE}, hosts=[host("a")]).changed
+    assert state.etag() == planned(State(), settings={"edge": EDGE}, hosts=[host("a")]).state.etag()
+
+
+def test_a_stored_spec_that_cannot_be_read_names_its_resource() -> None:
+    with pytest.raises(Unavailable, match=r"host/a\.home\.example"):
+        State.from_rows([("host", "a.home.example", '{"name": 1}', "")])
+
+
+def test_every_kind_has_its_list_in_the_document_and_in_an_export(state: State) -> None:
+    for kind in KINDS.values():
+        assert getattr(Document(), kind.field) == ()
+    assert decode_document(document_of(state)).hosts == state.hosts()
 
 
 def test_settings_have_defaults_until_they_are_declared(state: State) -> None:

@@ -11,7 +11,8 @@ from argos.api import bodies
 from argos.api.access import Needs, visit_of
 from argos.application import Application
 from argos.edge.decode import decode_document
-from argos.edge.model import Document
+from argos.edge.decode.kinds import KINDS
+from argos.edge.model import Document, spec_of
 from argos.edge.plan import State
 from argos.errors import FieldError, Invalid
 
@@ -31,12 +32,16 @@ def read_document(raw: bytes) -> Document:
 
 def document_of(state: State) -> dict[str, Any]:
     """The declared state as a document that could be applied; secrets stand in it by name only."""
-    return {
+    document: dict[str, Any] = {
         "settings": {
-            name: stored.spec for (kind, name), stored in sorted(state.resources.items()) if kind == "settings"
-        },
-        "hosts": [stored.spec for (kind, _unused), stored in sorted(state.resources.items()) if kind == "host"],
+            name: stored.spec
+            for (kind, name), stored in sorted(state.resources.items(), key=lambda item: item[0])
+            if kind == "settings"
+        }
     }
+    for kind in KINDS.values():
+        document[kind.field] = [spec_of(resource) for resource in state.of_kind(kind.name)]
+    return document
 
 
 class Plan:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import falcon
-import msgspec
 
 from argos.api import bodies
 from argos.api.access import Needs
@@ -24,7 +23,7 @@ def host_answer(state: State, name: str) -> dict[str, Any]:
     stored = state.resources.get(("host", name))
     if stored is None:
         raise NotFound(f"host/{name}: not declared")
-    host = msgspec.convert(stored.spec, Host)
+    host: Host = stored.value
     tls = host.tls or (state.edge.tls if state.edge else None)
     scheme = "http" if tls is not None and tls.mode == "off" else "https"
     return {**stored.spec, "name": name, "owner": stored.owner, "url": f"{scheme}://{name}"}

@@ -25,7 +25,8 @@ from argos.edge.caddy import CaddyAdmin, CaddyRefused, CaddyUnreachable
 from argos.edge.context import RenderContext
 from argos.edge.credentials import write_credentials
 from argos.edge.crosscheck import crosscheck
-from argos.edge.model import Document
+from argos.edge.decode.kinds import KINDS
+from argos.edge.model import SETTINGS, Document
 from argos.edge.plan import Change, Plan, State
 from argos.edge.render import render
 from argos.epoch import EpochWriter
@@ -63,7 +64,7 @@ class ApplyEngine:
         settings: paths and mode.
         storage: the database.
         vault: unused but for its being open: a wrong master key stops an apply early.
-        secrets: values that hosts name.
+        secrets: values that resources name.
         audit: takes one row for each changed resource.
         epoch: advanced once the gate's tables have changed.
         scrubber: takes known secrets out of Caddy's reasons.
@@ -128,7 +129,7 @@ class ApplyEngine:
             if if_match is not None and if_match != state.etag():
                 raise Stale("The configuration has changed since it was read; plan again and apply that")
             planned = self._planned(state, document)
-            digest = self._secrets.digest(_secret_names(planned.state))
+            digest = self._secrets.digest(planned.state.secret_names())
             # The break glass of the provider works with Caddy dead: nothing in its configuration is of settings/oidc.
             for_caddy = not _is_about_sign_in(document)
             if not planned.changed and (active is None or digest == known_digest or not for_caddy):
@@ -160,7 +161,7 @@ class ApplyEngine:
             if active is None:
                 write_credentials(self._secrets, (), self._settings.credentials_dir)
                 return False
-            names = _secret_names(state)
+            names = state.secret_names()
             write_credentials(self._secrets, names, self._settings.credentials_dir)
             digest = self._secrets.digest(names)
             config, fallback = self._render_both(state)
@@ -190,7 +191,7 @@ class ApplyEngine:
         config, fallback = self._render_both(planned.state)
         try:
             if digest is not None:  # None: nothing of it reaches Caddy
-                names = _secret_names(planned.state) | _secret_names(state)
+                names = planned.state.secret_names() | state.secret_names()
                 write_credentials(self._secrets, names, self._settings.credentials_dir)
                 self._caddy.load(config, force=force)
         except (CaddyRefused, CaddyUnreachable, OSError) as problem:
@@ -257,7 +258,7 @@ class ApplyEngine:
 
     def _reload_with_new_secrets(self, state: State, digest: str) -> None:
         try:
-            write_credentials(self._secrets, _secret_names(state), self._settings.credentials_dir)
+            write_credentials(self._secrets, state.secret_names(), self._settings.credentials_dir)
         except OSError as problem:
             raise Unavailable(f"{self._settings.credentials_dir}: {problem.strerror}") from problem
         self._load_or_say(self._render_both(state)[0])
@@ -281,7 +282,7 @@ class ApplyEngine:
 
     def _render_both(self, state: State) -> tuple[str, str]:
         config = msgspec.json.encode(render(state, self._context)).decode()
-        if not _secret_names(state):
+        if not state.secret_names():
             return config, config  # PERF: the fallback differs only for hosts that name a secret
         return config, msgspec.json.encode(render(state, self._context, fallback=True)).decode()
 
@@ -324,9 +325,6 @@ def context_of(settings: Settings) -> RenderContext:
 def _is_about_sign_in(document: Document) -> bool:
     """Whether ``document`` declares the provider and nothing else."""
     settings = document.settings
-    rest = settings.edge or settings.session or settings.crowdsec or document.hosts or document.prune
-    return settings.oidc is not None and not rest
-
-
-def _secret_names(state: State) -> frozenset[str]:
-    return frozenset(name for host in state.hosts() for name in host.secret_names())
+    others = any(getattr(settings, name) is not None for name in SETTINGS if name != "oidc")
+    named = any(kind.declared(document) for kind in KINDS.values())
+    return settings.oidc is not None and not (others or named or document.prune)

@@ -1,4 +1,4 @@
-"""Whose fault a refusal is: which of the changed hosts Caddy does not take, and why."""
+"""Whose fault a refusal is: which of the changed resources Caddy does not take, and why."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from argos.edge.decode.kinds import KINDS
 from argos.edge.plan import Change, Key, State
 
 VALIDATE_TIMEOUT_S = 15
@@ -38,18 +39,24 @@ def short_reason(reason: str) -> str:
 def culprit(active: State, changes: Sequence[Change], after: State, reason: str, validate: Validate) -> Key | None:
     """The changed resource that Caddy refuses, None when it cannot be told.
 
-    A host that Caddy names is believed; otherwise the changes are halved until one is left.
+    A host that Caddy names is believed; otherwise the changes are looked at kind by kind,
+    what others build on first, and the first kind that is refused is halved until one is left.
     """
-    named = [change for change in changes if _names(reason, change.name)]
+    named = [change for change in changes if change.kind == "host" and _names(reason, change.name)]
     if len(named) == 1:
         return (named[0].kind, named[0].name)
     suspects = [change for change in changes if change.action != "delete"]
     if len(suspects) == 1:
         return (suspects[0].kind, suspects[0].name)
-    settings = [change for change in suspects if change.kind == "settings"]
-    if settings and validate(_with(active, [], after)) is not None:
-        return (settings[0].kind, settings[0].name)
-    return _halve(active, [change for change in suspects if change.kind != "settings"], after, validate)
+    layers = [[change for change in suspects if change.kind == kind] for kind in ("settings", *KINDS)]
+    layers = [layer for layer in layers if layer]
+    for layer in layers:
+        whole = _with(active, layer, after)
+        # All of them together are refused, so the last needs no question.
+        if layer is layers[-1] or validate(whole) is not None:
+            return _halve(active, layer, after, validate)
+        active = whole
+    return None
 
 
 def _halve(active: State, suspects: Sequence[Change], after: State, validate: Validate) -> Key | None:
@@ -69,8 +76,8 @@ def _names(reason: str, name: str) -> bool:
 
 
 def _with(active: State, changes: Sequence[Change], after: State) -> State:
-    """``active`` with some of the changes; settings always as they would be, since hosts build on them."""
-    taken = {**active.resources, **{key: stored for key, stored in after.resources.items() if key[0] == "settings"}}
+    """``active`` with some of the changes."""
+    taken = dict(active.resources)
     for change in changes:
         key = (change.kind, change.name)
         taken[key] = after.resources[key]

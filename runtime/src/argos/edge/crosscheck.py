@@ -7,7 +7,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from argos.edge.model import MAX_HOSTS, EdgeSettings, Host
+from argos.edge.decode.kinds import KINDS
+from argos.edge.model import EdgeSettings, Host, secret_places
 from argos.edge.names import is_loopback, parse_address
 from argos.edge.plan import State
 from argos.errors import FieldError
@@ -31,22 +32,28 @@ def crosscheck(
     """
     hosts = state.hosts()
     edge = state.edge
-    errors = list(_oidc_errors(state, secrets))
+    errors = [*_oidc_errors(state, secrets), *_secret_errors(state, secrets)]
     if edge is None:
         if not hosts:
             return errors
         example = "settings.edge with panel_host and parent_domain, before any host"
         return [FieldError("settings/edge", "", "is not declared", example)]
     errors.extend(_edge_errors(edge, mode))
-    if len(hosts) > MAX_HOSTS:
-        errors.append(FieldError("document", "hosts", f"would leave {len(hosts)} hosts", f"at most {MAX_HOSTS}"))
+    errors.extend(_count_errors(state))
     lapi_port = urlsplit(state.crowdsec.lapi_url).port
     ports = {*our_ports, *([lapi_port] if lapi_port else [])}
     for host in hosts:
         errors.extend(_host_errors(host, edge, mode))
-        errors.extend(_secret_errors(host, secrets))
         errors.extend(_upstream_errors(host, ports))
     return errors
+
+
+def _count_errors(state: State) -> Iterator[FieldError]:
+    for kind in KINDS.values():
+        count = len(state.of_kind(kind.name))
+        if count > kind.limit:
+            problem = f"would leave {count} {kind.field.replace('_', ' ')}"
+            yield FieldError("document", kind.field, problem, f"at most {kind.limit}")
 
 
 def _oidc_errors(state: State, secrets: Collection[str]) -> Iterator[FieldError]:
@@ -107,15 +114,19 @@ def _host_errors(host: Host, edge: EdgeSettings, mode: Mode) -> Iterator[FieldEr
         )
 
 
-def _secret_errors(host: Host, secrets: Collection[str]) -> Iterator[FieldError]:
-    for name, value in host.request_headers.set.items():
-        if not isinstance(value, str) and value.secret not in secrets:
-            yield FieldError(
-                f"host/{host.name}",
-                f"request_headers.set.{name}.secret",
-                f"names {value.secret!r}, which has no value",
-                "the name of a secret that was set before",
-            )
+def _secret_errors(state: State, secrets: Collection[str]) -> Iterator[FieldError]:
+    for kind in KINDS:
+        for resource in state.of_kind(kind):
+            if resource.secret_names() <= set(secrets):
+                continue
+            for place, name in secret_places(resource):
+                if name not in secrets:
+                    yield FieldError(
+                        f"{kind}/{resource.name}",
+                        place,
+                        f"names {name!r}, which has no value",
+                        "the name of a secret that was set before",
+                    )
 
 
 def _upstream_errors(host: Host, ports: Collection[int]) -> Iterator[FieldError]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
 
+from argos.edge.decode.kinds import KINDS, struct_of
 from argos.edge.model import (
+    SETTINGS,
     CrowdsecSettings,
     Document,
     EdgeSettings,
@@ -18,25 +21,29 @@ from argos.edge.model import (
     canonical,
     spec_of,
 )
-
-SETTINGS_TYPES: dict[str, type[EdgeSettings | SessionSettings | CrowdsecSettings | OidcSettings]] = {
-    "edge": EdgeSettings,
-    "session": SessionSettings,
-    "crowdsec": CrowdsecSettings,
-    "oidc": OidcSettings,
-}
+from argos.errors import Unavailable
 
 Key = tuple[str, str]
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """A resource as it stands in the database: plain JSON values and its owner's label."""
+    """A declared resource, complete with its defaults, and its owner's label."""
 
-    spec: dict[str, Any]
+    value: Any = msgspec.field(name="spec")
+    owner: str = ""
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """Plain JSON values, as callers see them."""
+        return spec_of(self.value)
+
+
+class _Row(msgspec.Struct):
+    spec: msgspec.Raw
     owner: str = ""
 
 
-class State(msgspec.Struct, frozen=True):
+class State(msgspec.Struct, frozen=True, dict=True):
     """All declared resources by ``(kind, name)``."""
 
     resources: dict[Key, Stored] = {}
@@ -44,34 +51,47 @@ class State(msgspec.Struct, frozen=True):
     @property
     def edge(self) -> EdgeSettings | None:
         """``settings/edge``, or None while nobody has declared it."""
-        stored = self.resources.get(("settings", "edge"))
-        return None if stored is None else msgspec.convert(stored.spec, EdgeSettings)
+        edge: EdgeSettings | None = self._setting("edge")
+        return edge
 
     @property
     def session(self) -> SessionSettings:
         """``settings/session``, with defaults while undeclared."""
-        stored = self.resources.get(("settings", "session"))
-        return SessionSettings() if stored is None else msgspec.convert(stored.spec, SessionSettings)
+        return self._setting("session") or SessionSettings()
 
     @property
     def crowdsec(self) -> CrowdsecSettings:
         """``settings/crowdsec``, with defaults while undeclared."""
-        stored = self.resources.get(("settings", "crowdsec"))
-        return CrowdsecSettings() if stored is None else msgspec.convert(stored.spec, CrowdsecSettings)
+        return self._setting("crowdsec") or CrowdsecSettings()
 
     @property
     def oidc(self) -> OidcSettings | None:
         """``settings/oidc``, or None while nobody has declared it."""
-        stored = self.resources.get(("settings", "oidc"))
-        return None if stored is None else msgspec.convert(stored.spec, OidcSettings)
+        oidc: OidcSettings | None = self._setting("oidc")
+        return oidc
+
+    def _setting(self, name: str) -> Any:
+        stored = self.resources.get(("settings", name))
+        return None if stored is None else stored.value
 
     def hosts(self) -> tuple[Host, ...]:
         """Every published host, by name."""
-        return tuple(
-            msgspec.convert(stored.spec, Host)
-            for (kind, _unused), stored in sorted(self.resources.items())
-            if kind == "host"
-        )
+        return self.of_kind("host")
+
+    def of_kind(self, kind: str) -> tuple[Any, ...]:
+        """Every resource of ``kind``, by name."""
+        return self._by_kind.get(kind, ())
+
+    @cached_property
+    def _by_kind(self) -> dict[str, tuple[Any, ...]]:
+        found: dict[str, list[Any]] = {}
+        for (kind, _unused), stored in sorted(self.resources.items(), key=lambda item: item[0]):
+            found.setdefault(kind, []).append(stored.value)
+        return {kind: tuple(values) for kind, values in found.items()}
+
+    def secret_names(self) -> frozenset[str]:
+        """Names of the secrets that Caddy needs."""
+        return frozenset(name for kind in KINDS for resource in self.of_kind(kind) for name in resource.secret_names())
 
     def as_json(self) -> str:
         """Canonical JSON ``{kind: {name: {"spec", "owner"}}}``, the form that a revision keeps."""
@@ -83,11 +103,38 @@ class State(msgspec.Struct, frozen=True):
     @classmethod
     def from_json(cls, text: str | bytes) -> State:
         """Read back :meth:`as_json`."""
-        tree = msgspec.json.decode(text, type=dict[str, dict[str, Stored]])
-        return cls({(kind, name): stored for kind, named in tree.items() for name, stored in named.items()})
+        tree = msgspec.json.decode(text, type=dict[str, dict[str, _Row]])
+        return cls.from_rows(
+            (kind, name, row.spec, row.owner) for kind, named in tree.items() for name, row in named.items()
+        )
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[tuple[str, str, str | msgspec.Raw, str]]) -> State:
+        """Read what is stored: kind, name, the spec's JSON and the owner of each resource.
+
+        A spec of an earlier version gets the defaults of the fields that it lacks. A kind
+        that only a later version knows is left out: nothing here could render it.
+
+        Raises:
+            Unavailable: a spec is of a shape that no version of this struct had.
+        """
+        resources = {}
+        for kind, name, spec, owner in rows:
+            struct = struct_of(kind, name)
+            if struct is None:
+                continue
+            try:
+                resources[kind, name] = Stored(msgspec.json.decode(spec, type=struct), owner)
+            except msgspec.ValidationError as error:
+                raise Unavailable(f"{kind}/{name}: this version cannot read what is stored of it: {error}") from None
+        return cls(resources)
 
     def etag(self) -> str:
         """SHA-256 of the canonical state, in hex."""
+        return self._etag
+
+    @cached_property
+    def _etag(self) -> str:
         return hashlib.sha256(self.as_json().encode()).hexdigest()
 
 
@@ -118,48 +165,51 @@ class Plan(msgspec.Struct, frozen=True):
 def plan(state: State, document: Document) -> Plan:
     """Compare ``document`` with ``state``.
 
-    A partial document leaves the rest alone. ``prune`` removes only hosts whose owner
-    is the document's; settings are never pruned, since hosts depend on them.
+    A partial document leaves the rest alone. ``prune`` removes only resources whose owner is
+    the document's, of every kind; settings are never pruned, since hosts depend on them.
     """
     desired = dict(state.resources)
     warnings: list[str] = []
-    for key, spec in _declared(document):
+    for key, value in _declared(document):
         held = state.resources.get(key)
         if held is not None and held.owner != document.owner:
             warnings.append(f"{key[0]}/{key[1]} was managed by {held.owner!r} and is now managed by {document.owner!r}")
-        desired[key] = Stored(spec, document.owner)
+        desired[key] = Stored(value, document.owner)
     for key in _removed(state.resources, document):
         desired.pop(key, None)
-    after = State(desired)
-    return Plan(tuple(_changes(state.resources, desired)), state.etag(), after, tuple(warnings))
+    changes = tuple(_changes(state.resources, desired))
+    after = State(desired) if changes else state
+    return Plan(changes, state.etag(), after, tuple(warnings))
 
 
-def _declared(document: Document) -> Iterator[tuple[Key, dict[str, Any]]]:
-    for name in SETTINGS_TYPES:
+def _declared(document: Document) -> Iterator[tuple[Key, Any]]:
+    for name in SETTINGS:
         value = getattr(document.settings, name)
         if value is not None:
-            yield ("settings", name), spec_of(value)
-    for host in document.hosts:
-        if host.state == "present":
-            yield ("host", host.name), spec_of(host)
+            yield ("settings", name), value
+    for kind in KINDS.values():
+        for resource in kind.declared(document):
+            if resource.state == "present":
+                yield (kind.name, resource.name), resource
 
 
 def _removed(stored: Mapping[Key, Stored], document: Document) -> Iterator[Key]:
-    for host in document.hosts:
-        if host.state == "absent":
-            yield ("host", host.name)
+    for kind in KINDS.values():
+        for resource in kind.declared(document):
+            if resource.state == "absent":
+                yield (kind.name, resource.name)
     if document.prune:
-        named = {host.name for host in document.hosts}
-        for (kind, name), held in stored.items():
-            if kind == "host" and held.owner == document.owner and name not in named:
-                yield (kind, name)
+        named = {(kind.name, resource.name) for kind in KINDS.values() for resource in kind.declared(document)}
+        for key, held in stored.items():
+            if key[0] in KINDS and held.owner == document.owner and key not in named:
+                yield key
 
 
 def _changes(before: Mapping[Key, Stored], after: Mapping[Key, Stored]) -> Iterator[Change]:
     for key in sorted(before.keys() | after.keys()):
         old, new = before.get(key), after.get(key)
         if old is not None and new is not None:
-            if canonical(old) != canonical(new):
+            if old != new:
                 yield Change(*key, "update", _shown(old), _shown(new))
         elif new is not None:
             yield Change(*key, "create", None, _shown(new))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from argos.edge.context import RenderContext
 from argos.edge.model import Auth, canonical
-from argos.edge.plan import Plan, State, Stored
+from argos.edge.plan import Plan, State
 from argos.storage.tables import gate_hosts, gate_settings, meta, resources, revisions
 
 KEPT = 100
@@ -18,7 +17,7 @@ SECRETS_DIGEST = "edge_secrets_digest"
 def read_state(connection: Connection) -> State:
     """Everything that is declared."""
     rows = connection.execute(select(resources))
-    return State({(row.kind, row.name): Stored(msgspec.json.decode(row.spec), row.owner) for row in rows})
+    return State.from_rows((row.kind, row.name, row.spec, row.owner) for row in rows)
 
 
 def active_id(connection: Connection) -> int | None:
@@ -81,7 +80,7 @@ def activate(connection: Connection, revision: int, plan: Plan, context: RenderC
                 insert(resources).values(
                     kind=change.kind,
                     name=change.name,
-                    spec=canonical(stored.spec),
+                    spec=canonical(stored.value),
                     owner=stored.owner,
                     updated_at=now,
                 )

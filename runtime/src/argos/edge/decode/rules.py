@@ -1,0 +1,118 @@
+"""Decoding of a host's rules: what it answers by itself, and when."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from argos.edge.decode.values import networks
+from argos.edge.fields import Fields
+from argos.edge.header_rules import header_value_problem
+from argos.edge.model import Action, Block, FixedResponse, Match, Redirect, Rule
+
+MAX_BODY = 64 * 1024
+MAX_RULES = 200
+
+_METHOD = re.compile(r"[A-Z][A-Z-]{0,19}")
+_URL_TEXT = re.compile(r"[\x21-\x7e]+")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
+
+
+def decode_rules(fields: Fields) -> tuple[Rule, ...]:
+    """The member ``rules``, in order of priority."""
+    rules = [_rule(fields.nested(place, member)) for place, member in fields.items("rules", limit=MAX_RULES)]
+    for priority, count in Counter(rule.priority for rule in rules).items():
+        if count > 1:
+            fields.wrong("rules", f"has the priority {priority} {count} times", "a priority of its own for each rule")
+    return tuple(sorted(rules, key=lambda rule: rule.priority))
+
+
+def _rule(fields: Fields) -> Rule:
+    rule = Rule(
+        fields.integer("priority", low=0, high=1_000_000),
+        _action(fields.inner("action")),
+        _match(fields.inner("match")),
+    )
+    fields.finish()
+    return rule
+
+
+def _match(fields: Fields) -> Match:
+    match = Match(
+        path=fields.texts("path", limit=64, expected="a path from '/' or '*' on, without []\\?#", check=_path_problem),
+        path_exact=fields.texts(
+            "path_exact", limit=64, expected="a path from '/' on, without *[]\\?#", check=_exact_problem
+        ),
+        method=fields.texts("method", limit=16, expected="a method such as GET", check=_method_problem),
+        header=_conditions(fields, "header", names=True),
+        query=_conditions(fields, "query", names=False),
+        remote_ip=networks(fields, "remote_ip"),
+    )
+    fields.finish()
+    return match
+
+
+def _conditions(fields: Fields, name: str, *, names: bool) -> dict[str, tuple[str, ...]]:
+    wanted: dict[str, tuple[str, ...]] = {}
+    for place, key, values in fields.mapping(name, limit=32):
+        if not key or len(key) > 256 or (names and not _HEADER_NAME.fullmatch(key)):
+            fields.wrong(place, "is not a name", "a header name" if names else "a parameter's name")
+            continue
+        members = values if isinstance(values, list) else [values]
+        if len(members) > 32:
+            fields.wrong(place, f"has {len(members)} values", "at most 32 values")
+            continue
+        wanted[key] = tuple(
+            fields.checked_text(
+                place, member, limit=1024, expected="text or a list of texts", check=header_value_problem
+            )
+            for member in members
+        )
+    return wanted
+
+
+def _action(fields: Fields) -> Action:
+    kind = fields.choice("type", ("fixed_response", "redirect", "block"), "block")
+    if not fields.given("type"):
+        fields.wrong("type", "is missing", "one of fixed_response, redirect, block")
+    action: Action = Block()
+    if kind == "fixed_response":
+        action = FixedResponse(
+            fields.integer("status", 200, low=200, high=599),
+            fields.text("body", "", limit=MAX_BODY),
+            fields.text("content_type", "text/plain; charset=utf-8", limit=256, check=header_value_problem),
+        )
+        if len(action.body.encode()) > MAX_BODY:
+            fields.wrong("body", f"has {len(action.body.encode())} bytes", f"at most {MAX_BODY} bytes")
+    elif kind == "redirect":
+        status = fields.integer("status", 302, low=301, high=308)
+        if status not in (301, 302, 307, 308):
+            fields.wrong("status", f"is {status}", "one of 301, 302, 307, 308")
+        action = Redirect(
+            fields.text("location", limit=2048, expected="a path or an http(s) URL", check=_location_problem), status
+        )
+    fields.finish()
+    return action
+
+
+def _method_problem(text: str) -> str | None:
+    return None if _METHOD.fullmatch(text) else f"is {text!r}"
+
+
+def _path_problem(text: str) -> str | None:
+    # Caddy reads "[", "\\" and "?" as a glob's, and a bad glob matches nothing, in silence: a block rule would be none.
+    if not text.startswith(("/", "*")) or header_value_problem(text) or set(text) & set("[]\\?#"):
+        return f"is {text[:80]!r}"
+    return None
+
+
+def _exact_problem(text: str) -> str | None:
+    return f"is {text[:80]!r}" if "*" in text or not text.startswith("/") else _path_problem(text)
+
+
+def _location_problem(text: str) -> str | None:
+    if not _URL_TEXT.fullmatch(text):
+        return "holds a space, a control character or a letter outside ASCII (percent-encode it)"
+    if text.startswith(("/", "http://", "https://", "{http.request.")):
+        return None
+    return f"is {text[:80]!r}"

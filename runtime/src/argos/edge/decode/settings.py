@@ -1,0 +1,67 @@
+"""Decoding of the singletons."""
+
+from __future__ import annotations
+
+import re
+
+from argos.edge.decode.tls import decode_tls
+from argos.edge.decode.values import networks
+from argos.edge.fields import Fields
+from argos.edge.model import CrowdsecSettings, EdgeSettings, SessionSettings, Settings
+from argos.edge.names import host_name_problem
+from argos.edge.oidc_settings import decode_oidc
+from argos.errors import FieldError
+
+
+def decode_settings(raw: object, errors: list[FieldError]) -> Settings:
+    """The member ``settings`` of a document; what is wrong with it goes to ``errors``."""
+    top = Fields(raw, "document", "settings", errors)
+    edge = _edge(top.raw("edge"), errors) if top.given("edge") else None
+    session = _session(top.raw("session"), errors) if top.given("session") else None
+    crowdsec = _crowdsec(top.raw("crowdsec"), errors) if top.given("crowdsec") else None
+    oidc = decode_oidc(top.raw("oidc"), errors) if top.given("oidc") else None
+    top.finish()
+    return Settings(edge, session, crowdsec, oidc)
+
+
+def _edge(raw: object, errors: list[FieldError]) -> EdgeSettings:
+    fields = Fields(raw, "settings/edge", "", errors)
+    edge = EdgeSettings(
+        panel_host=fields.text(
+            "panel_host", limit=253, expected="a name such as argos.home.example", check=host_name_problem
+        ),
+        parent_domain=fields.text(
+            "parent_domain", limit=253, expected="a domain such as home.example", check=host_name_problem
+        ),
+        tls=decode_tls(fields.inner("tls")),
+        trusted_proxies=networks(fields, "trusted_proxies"),
+        auth_proxies=networks(fields, "auth_proxies"),
+    )
+    fields.finish()
+    return edge
+
+
+def _session(raw: object, errors: list[FieldError]) -> SessionSettings:
+    fields = Fields(raw, "settings/session", "", errors)
+    absolute = fields.integer("absolute_hours", 168, low=1, high=8760)
+    idle = fields.integer("idle_hours", 24, low=1, high=8760)
+    if idle > absolute:
+        fields.wrong("idle_hours", f"is {idle}", f"at most absolute_hours, which is {absolute}")
+    fields.finish()
+    return SessionSettings(absolute, idle)
+
+
+def _crowdsec(raw: object, errors: list[FieldError]) -> CrowdsecSettings:
+    fields = Fields(raw, "settings/crowdsec", "", errors)
+    enabled = fields.boolean("enabled", True)
+    url = fields.text(
+        "lapi_url", "http://127.0.0.1:8080", limit=512, expected="http://host:port of LAPI", check=_lapi_problem
+    )
+    fields.finish()
+    return CrowdsecSettings(enabled, url.rstrip("/"))
+
+
+def _lapi_problem(text: str) -> str | None:
+    if not re.fullmatch(r"https?://(\[[0-9a-f:]+\]|[A-Za-z0-9.-]+):\d{1,5}/?", text):
+        return f"is {text[:80]!r}"
+    return None

@@ -1,0 +1,30 @@
+"""Values that resources of several kinds hold."""
+
+from __future__ import annotations
+
+import re
+
+from argos.edge.fields import Fields
+from argos.edge.model import SecretName
+from argos.edge.names import network_problem
+
+MAX_NETWORKS = 256
+SECRET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+def networks(fields: Fields, name: str) -> tuple[str, ...]:
+    """A list of addresses and networks."""
+    return fields.texts(
+        name, limit=MAX_NETWORKS, each=64, expected="an address or a network such as 10.0.0.0/8", check=network_problem
+    )
+
+
+def secret(fields: Fields) -> SecretName:
+    """A secret by its name: ``{secret: name}``."""
+    name = fields.text("secret", limit=64, expected="the name of a secret, such as 'api-token'", check=_secret_problem)
+    fields.finish()
+    return SecretName(name)
+
+
+def _secret_problem(text: str) -> str | None:
+    return None if SECRET_NAME.fullmatch(text) and ".." not in text else "is not a secret's name"

@@ -1,0 +1,55 @@
+"""What an operator declares, as typed values; one module for each subject.
+
+A document is decoded once, by :func:`argos.edge.decode.decode_document`, and
+only these structs travel inward. Defaults are filled in, so that a stored spec
+is complete and two specs are equal exactly when their canonical JSON is.
+
+A stored spec is read back through its struct, so a field may be added at any time with
+a default that means what its absence meant; anything else wants a migration of the rows.
+"""
+
+from __future__ import annotations
+
+from argos.edge.model.auth import Auth, AuthPath
+from argos.edge.model.document import MAX_RESOURCES, Document
+from argos.edge.model.host import MAX_HOSTS, Headers, Host, RateLimit, Upstream
+from argos.edge.model.rules import Action, Block, FixedResponse, Match, Redirect, Rule
+from argos.edge.model.settings import SETTINGS, CrowdsecSettings, EdgeSettings, OidcSettings, SessionSettings, Settings
+from argos.edge.model.tls import Tls, TlsMode
+from argos.edge.model.values import HeaderValue, Presence, Resource, SecretName, canonical, secret_places, spec_of
+from argos.edge.model.waf import Waf, WafMode
+
+__all__ = [
+    "MAX_HOSTS",
+    "MAX_RESOURCES",
+    "SETTINGS",
+    "Action",
+    "Auth",
+    "AuthPath",
+    "Block",
+    "CrowdsecSettings",
+    "Document",
+    "EdgeSettings",
+    "FixedResponse",
+    "HeaderValue",
+    "Headers",
+    "Host",
+    "Match",
+    "OidcSettings",
+    "Presence",
+    "RateLimit",
+    "Redirect",
+    "Resource",
+    "Rule",
+    "SecretName",
+    "SessionSettings",
+    "Settings",
+    "Tls",
+    "TlsMode",
+    "Upstream",
+    "Waf",
+    "WafMode",
+    "canonical",
+    "secret_places",
+    "spec_of",
+]

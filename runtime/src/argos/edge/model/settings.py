@@ -1,0 +1,74 @@
+"""The singletons: what holds for the edge as a whole."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from argos.edge.model.tls import Tls
+from argos.edge.model.values import SecretName
+
+
+class EdgeSettings(msgspec.Struct, frozen=True):
+    """The singleton ``settings/edge``."""
+
+    panel_host: str
+    parent_domain: str
+    tls: Tls = Tls()
+    trusted_proxies: tuple[str, ...] = ()
+    auth_proxies: tuple[str, ...] = ()
+
+
+class SessionSettings(msgspec.Struct, frozen=True):
+    """The singleton ``settings/session``; both in hours."""
+
+    absolute_hours: int = 168
+    idle_hours: int = 24
+
+
+class CrowdsecSettings(msgspec.Struct, frozen=True):
+    """The singleton ``settings/crowdsec``."""
+
+    enabled: bool = True
+    lapi_url: str = "http://127.0.0.1:8080"
+
+
+class OidcSettings(msgspec.Struct, frozen=True):
+    """The singleton ``settings/oidc``: one OpenID Connect provider, and whom it may send (OIDC-1 to OIDC-6)."""
+
+    enabled: bool = True
+    name: str = "single sign-on"
+    issuer: str = ""
+    client_id: str = ""
+    client_secret: SecretName | None = None
+    scopes: tuple[str, ...] = ("openid", "profile", "email")
+    token_auth: Literal["client_secret_basic", "client_secret_post"] = "client_secret_basic"  # noqa: S105 - a method
+    require_email_verified: bool = True
+    allowed_emails: tuple[str, ...] = ()
+    allowed_domains: tuple[str, ...] = ()
+    allowed_groups: tuple[str, ...] = ()
+    allow_anyone: bool = False
+    auto_provision: bool = False
+    groups_claim: str = "groups"
+    group_map: dict[str, tuple[str, ...]] = {}
+    admin_claim: str = ""
+    admin_values: tuple[str, ...] = ()
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """The singletons a document names; None leaves what is stored alone."""
+
+    edge: EdgeSettings | None = None
+    session: SessionSettings | None = None
+    crowdsec: CrowdsecSettings | None = None
+    oidc: OidcSettings | None = None
+
+
+SETTINGS: dict[str, type[msgspec.Struct]] = {
+    "edge": EdgeSettings,
+    "session": SessionSettings,
+    "crowdsec": CrowdsecSettings,
+    "oidc": OidcSettings,
+}
+"""Name of each singleton and its struct."""
