@@ -11,8 +11,10 @@ short_description: Let people sign in with an OpenID Connect provider
 version_added: 0.1.0
 description:
   - Declares the provider and whom it may send. What the task leaves out has its default, not its earlier value.
+  - A task that sets O(enabled) and nothing else switches the declared provider, and keeps the rest of its declaration.
   - The client secret is stored apart, under a name, and only named here.
-  - Setting O(enabled=false) closes that way in at once, whether the provider answers or not. Local accounts go on.
+  - Setting O(enabled=false) closes that way in at once, whether the provider answers or not, and signs out everybody
+    who came by it; so does another O(issuer). Sign-ins by password go on.
 author:
   - The Argos developers (@argos-edge)
 extends_documentation_fragment:
@@ -35,7 +37,7 @@ EXAMPLES = r"""
     group_map:
       family: [everyone]
 
-- name: Break glass
+- name: Break glass; a task with O(enabled=true) alone brings the provider back
   argos.edge.oidc:
     enabled: false
 """

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from argos.edge.decode import decode_document
 from argos.edge.model import OidcSettings
+from argos.edge.oidc_settings import OidcSwitch
 from argos.errors import Invalid
 from argos.oidc.errors import NotAllowed
 from argos.oidc.policy import judge
@@ -132,4 +133,4 @@ def test_a_wrong_declaration_names_the_field(oidc: dict[str, Any], field: str) -
 @pytest.mark.threat("OIDC-6")
 def test_switched_off_it_needs_nothing() -> None:
     document = decode_document({"settings": {"oidc": {"enabled": False}}})
-    assert document.settings.oidc == OidcSettings(enabled=False)
+    assert document.settings.oidc == OidcSwitch(enabled=False)

@@ -46,6 +46,7 @@ def test_the_module_is_exact_in_check_mode_idempotent_and_breaks_the_glass(
     runtime: Runtime, provider: HostileProvider
 ) -> None:
     declared = {
+        "owner": "ansible",
         "name": "By Ansible",
         "issuer": provider.issuer,
         "client_id": "argos",
@@ -61,6 +62,17 @@ def test_the_module_is_exact_in_check_mode_idempotent_and_breaks_the_glass(
     assert done["changes"] == checked["changes"]
     assert not run(runtime, **declared)["changed"]
     assert not run(runtime, "--check", **declared)["changed"]
+
+    glass = run(runtime, "--check", "--diff", enabled=False)
+    (change,) = glass["changes"]
+    assert change["after"] == {**change["before"], "enabled": False}
+    assert change["before"]["owner"] == "ansible"
+    broken = run(runtime, enabled=False)
+    assert broken["changes"] == glass["changes"]
+    assert not run(runtime, enabled=False)["changed"]
+    back = run(runtime, enabled=True)
+    assert back["changes"] == [{**change, "before": change["after"], "after": change["before"]}]
+    assert not run(runtime, **declared)["changed"], "it is as it was declared"
 
     provider_off = run(runtime, **{**declared, "enabled": False})
     assert provider_off["changed"]

@@ -192,6 +192,54 @@ def test_the_break_glass_works_with_the_provider_dead_from_panel_api_and_command
     declare_provider(dead, "http://127.0.0.1:9")
 
 
+@pytest.mark.threat("OIDC-6")
+@pytest.mark.parametrize("way", ["panel", "command line", "declaration", "another issuer"])
+def test_a_provider_that_goes_off_takes_its_sign_ins_along_and_no_other(
+    runtime: Runtime, provider: HostileProvider, way: str
+) -> None:
+    theirs, local = new_browser(runtime), new_browser(runtime)
+    assert sign_in(theirs, provider).status_code == 200
+    local.sign_in("root-admin")
+    assert theirs.get("/profile").status_code == local.get("/profile").status_code == 200
+    epoch = runtime.epoch.read_bytes()[:8]
+    if way == "panel":
+        assert "signed out at once" in local.get("/oidc").text
+        assert local.post("/oidc", {"action": "disable"}).status_code == 303
+    elif way == "command line":
+        assert "whoever signed in with it is signed out" in runtime.argos("oidc", "disable").stdout
+    elif way == "declaration":
+        planned = runtime.admin("POST", "/v1/config/plan", {"settings": {"oidc": {"enabled": False}}}).json()
+        applied = runtime.admin("POST", "/v1/config/apply", {"settings": {"oidc": {"enabled": False}}}).json()
+        assert planned["warnings"] == applied["warnings"]
+        assert "signed out" in planned["warnings"][0]
+        assert planned["changes"] == applied["changes"]
+    else:
+        declare_provider(runtime, "https://id.other.example")
+    assert theirs.get("/profile").headers["Location"].startswith("/login")
+    assert local.get("/profile").status_code == 200
+    assert runtime.epoch.read_bytes()[:8] != epoch, "the gate forgets what it knew"
+    assert runtime.rows("SELECT count(*) FROM audit WHERE action = 'session.revoke_provider'")[0][0] >= 1
+    if way != "another issuer":
+        assert runtime.argos("oidc", "enable").returncode == 0
+        assert theirs.get("/profile").status_code == 303, "switching on brings no sign-in back"
+        assert sign_in(new_browser(runtime), provider).status_code == 200, "and what is declared was kept"
+
+
+@pytest.mark.threat("OIDC-6")
+def test_a_sign_in_that_was_on_its_way_when_the_provider_went_off_does_not_arrive(
+    runtime: Runtime, provider: HostileProvider
+) -> None:
+    browser = new_browser(runtime)
+    off = {"settings": {"oidc": {"enabled": False}}}
+    provider.forge = lambda _header, _claims: runtime.admin("POST", "/v1/config/apply", off)
+    before = runtime.rows("SELECT count(*) FROM sessions")
+    answer = sign_in(browser, provider)
+    assert answer.status_code == 404
+    assert runtime.panel_cookie not in browser.cookies
+    assert runtime.rows("SELECT count(*) FROM sessions") == before
+    assert runtime.argos("oidc", "enable").returncode == 0
+
+
 def test_the_connection_test_tells_each_step(runtime: Runtime, provider: HostileProvider) -> None:
     browser = new_browser(runtime)
     browser.sign_in("root-admin")

@@ -64,6 +64,6 @@ def _switch(options: argparse.Namespace, *, enabled: bool) -> int:
     if options.json:
         print_json({"changed": outcome.changed, "enabled": enabled})
     else:
-        word = "on" if enabled else "off"
-        print(f"the provider is {word}" if outcome.changed else f"the provider was {word} already")
+        word = "on" if enabled else "off, and whoever signed in with it is signed out"
+        print(f"the provider is {word}" if outcome.changed else f"the provider was {word.partition(',')[0]} already")
     return OK

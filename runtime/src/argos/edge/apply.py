@@ -32,6 +32,7 @@ from argos.edge.render import render
 from argos.epoch import EpochWriter
 from argos.errors import Invalid, Refused, Stale, Unavailable
 from argos.named_secrets import NamedSecrets
+from argos.oidc import break_glass
 from argos.scrub import Scrubber
 from argos.settings import Settings
 from argos.storage.engine import Storage
@@ -174,7 +175,9 @@ class ApplyEngine:
             return reload
 
     def _planned(self, state: State, document: Document) -> Plan:
-        planned = planning.plan(state, document)
+        planned = planning.plan(state, break_glass.resolved(state, document))
+        if break_glass.ends_sign_ins(state, planned.state):
+            planned = msgspec.structs.replace(planned, warnings=(*planned.warnings, break_glass.SIGNED_OUT))
         if planned.changed:
             ports = {self._context.panel_port, 2019}
             errors = crosscheck(planned.state, self._context.mode, self._secrets.names(), ports)
@@ -206,6 +209,8 @@ class ApplyEngine:
                 for change in planned.changes:
                     target = f"{change.kind}/{change.name}"
                     self._audit.record(connection, actor, "config.apply", target, change.before, change.after)
+                if break_glass.ends_sign_ins(state, planned.state):
+                    break_glass.end_sign_ins(connection, self._audit, actor)
         except BaseException as problem:
             self._put_back(actor, state, planned, revision, problem)
             raise

@@ -10,6 +10,11 @@ from argos.edge.model import OidcSettings, SecretName
 from argos.edge.names import host_name_problem, is_loopback, parse_address
 from argos.errors import FieldError
 
+
+class OidcSwitch(OidcSettings, frozen=True):
+    """``enabled`` said alone: the stored provider on or off; argos.oidc.break_glass fills in the rest."""
+
+
 _SECRET_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,128}")  # RFC 6749 §3.3
 _EMAIL = re.compile(r"[!-?A-~]{1,64}@[A-Za-z0-9.-]{1,253}")
@@ -21,6 +26,8 @@ _LIST_LIMIT = 1000
 def decode_oidc(raw: object, errors: list[FieldError]) -> OidcSettings:
     """Decode the singleton; what is wrong with it goes to ``errors``."""
     fields = Fields(raw, "settings/oidc", "", errors)
+    if isinstance(raw, dict) and raw.keys() == {"enabled"}:
+        return OidcSwitch(enabled=fields.boolean("enabled", True))
     defaults = OidcSettings()
     oidc = OidcSettings(
         enabled=fields.boolean("enabled", True),

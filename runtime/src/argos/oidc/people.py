@@ -11,13 +11,13 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from argos.audit import Actor, Audit
 from argos.epoch import EpochWriter
 from argos.errors import Conflict, NotFound
+from argos.oidc.break_glass import PROVIDER
 from argos.oidc.errors import NotAllowed
 from argos.oidc.policy import Arrival
 from argos.sessions.store import Sessions
 from argos.storage.engine import Storage
 from argos.storage.tables import oidc_identities, sessions, users
 
-PROVIDER = "oidc"
 _NOT_IN_USERNAME = re.compile(r"[^A-Za-z0-9._@-]+")
 _USERNAME_LIMIT = 64
 

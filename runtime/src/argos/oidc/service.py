@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
 from argos.audit import Actor, Audit
 from argos.edge.model import OidcSettings
 from argos.errors import ArgosError, NotFound
+from argos.oidc.break_glass import PROVIDER
 from argos.oidc.errors import NotOffered, ProviderRefused, ProviderUnavailable, TokenRejected, UnknownState
 from argos.oidc.pending import Begun, Pending, Ticket
-from argos.oidc.people import PROVIDER, People
+from argos.oidc.people import People
 from argos.oidc.policy import judge
 from argos.oidc.provider import Metadata, Provider
 from argos.oidc.starts import Starts
@@ -94,10 +95,7 @@ class Oidc:
     def settings(self) -> OidcSettings | None:
         """``settings/oidc``, or None while undeclared. PERF: one row, as each sign-in page asks."""
         with self._storage.read() as connection:
-            spec = connection.scalar(
-                select(resources.c.spec).where(resources.c.kind == "settings", resources.c.name == "oidc")
-            )
-        return None if spec is None else msgspec.json.decode(spec, type=OidcSettings)
+            return _settings_in(connection)
 
     def offered_name(self) -> str:
         """The name of the provider that is switched on; empty when none is."""
@@ -171,6 +169,7 @@ class Oidc:
             return Arrived(username, begun.target, None)
         user_id, username = self.people.arrive(settings.issuer, arrival, address, provision=settings.auto_provision)
         issued = self._begin_session(
+            settings.issuer,
             user_id,
             Actor("user", username, address),
             user_agent,
@@ -329,7 +328,7 @@ class Oidc:
         return provider.fetcher.post_form(metadata.token_endpoint, form, headers)
 
     def _begin_session(
-        self, user_id: int, actor: Actor, user_agent: str, id_token: str, *, second_factor: bool
+        self, issuer: str, user_id: int, actor: Actor, user_agent: str, id_token: str, *, second_factor: bool
     ) -> IssuedSession:
         issued = self._sessions.begin(actor, user_id, actor.address, user_agent, second_factor=second_factor)
         values: dict[str, Any] = {"provider": PROVIDER}
@@ -337,7 +336,14 @@ class Oidc:
             # Bound to the person, not to the row: a renewed session carries it on.
             values["id_token"] = self._vault.seal("sessions", "id_token", str(user_id), id_token.encode())
         with self._storage.write() as connection:
-            connection.execute(update(sessions).where(sessions.c.id == issued.session.id).values(**values))
+            now_settings = _settings_in(connection)
+            still = now_settings is not None and now_settings.enabled and now_settings.issuer == issuer
+            if still:
+                connection.execute(update(sessions).where(sessions.c.id == issued.session.id).values(**values))
+        if not still:
+            # Switched off while the provider was asked: what ended all its sign-ins did not see this one yet.
+            self._sessions.revoke(actor, issued.session.id)
+            raise NotOffered
         return issued
 
     def _provider_of(self, settings: OidcSettings) -> Provider:
@@ -345,6 +351,12 @@ class Oidc:
             if self._provider is None or self._provider.issuer != settings.issuer:
                 self._provider = Provider(settings.issuer)
             return self._provider
+
+
+def _settings_in(connection: Connection) -> OidcSettings | None:
+    query = select(resources.c.spec).where(resources.c.kind == "settings", resources.c.name == "oidc")
+    spec = connection.scalar(query)
+    return None if spec is None else msgspec.json.decode(spec, type=OidcSettings)
 
 
 def _grant(code: str, redirect_uri: str, verifier: str) -> dict[str, str]:
