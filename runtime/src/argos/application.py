@@ -33,6 +33,7 @@ from argos.vault import Vault
 
 if TYPE_CHECKING:
     from argos.edge.apply import ApplyEngine
+    from argos.key_rotation import KeyRotation
     from argos.oidc.service import Oidc
 
 
@@ -76,8 +77,9 @@ class Application:
         clock = clock or SystemClock()
         storage = Storage(settings.database, clock)
         storage.migrate()
-        vault = Vault(storage, master_key)
-        scrubber = Scrubber([base64.b64encode(master_key).decode()])
+        vault = Vault(storage, master_key, settings.master_key_next)
+        given = [key for key in (master_key, settings.master_key_next) if key is not None]
+        scrubber = Scrubber([base64.b64encode(key).decode() for key in given])
         audit = Audit(storage, vault, scrubber)
         epoch = EpochWriter(settings.epoch_file)
         sessions = Sessions(storage, audit, epoch)
@@ -105,6 +107,13 @@ class Application:
         from argos.edge.apply import ApplyEngine
 
         return ApplyEngine(self.settings, self.storage, self.vault, self.secrets, self.audit, self.epoch, self.scrubber)
+
+    @cached_property
+    def rotation(self) -> KeyRotation:
+        """Rotation of the master key; imported late, as only its command needs it."""
+        from argos.key_rotation import KeyRotation
+
+        return KeyRotation(self.storage, self.vault, self.audit)
 
     @cached_property
     def oidc(self) -> Oidc:

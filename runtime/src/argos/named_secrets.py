@@ -94,7 +94,8 @@ class NamedSecrets:
 
         It lets the apply engine see a secret that changed behind an unchanged name; a missing one counts too.
         """
-        _unused, key = self._vault.key("vault")
+        # The first version, which every database has: a rotation of the key is no change of a value.
+        _unused, key = self._vault.key("vault", 1)
         # A key of its own, so that the vault's is used for AES-GCM alone.
         mac = hmac.new(hmac.digest(key, b"argos named secrets digest", "sha256"), digestmod=hashlib.sha256)
         for name in sorted(set(names)):

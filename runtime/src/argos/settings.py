@@ -33,6 +33,8 @@ class Settings:
     mode: Mode = "behind_caddy"
     # SEC-3: not in repr, so that no traceback or log line shows it. None in processes that have no key, the gate first.
     master_key: bytes | None = field(default=None, repr=False)
+    # During a rotation: the key that is to follow.
+    master_key_next: bytes | None = field(default=None, repr=False)
     data_dir: Path = Path("/var/lib/argos")
     edge_dir: Path = Path("/var/lib/argos-edge")
     panel_socket: Path = Path("/run/argos-panel/panel.sock")
@@ -74,7 +76,8 @@ class Settings:
         defaults = cls()
         return cls(
             mode=_mode(env),
-            master_key=_master_key(env),
+            master_key=_master_key(env, "ARGOS_MASTER_KEY"),
+            master_key_next=_master_key(env, "ARGOS_MASTER_KEY_NEXT"),
             data_dir=_path(env, "ARGOS_DATA_DIR", defaults.data_dir),
             edge_dir=_path(env, "ARGOS_EDGE_DIR", defaults.edge_dir),
             panel_socket=_path(env, "ARGOS_PANEL_SOCKET", defaults.panel_socket),
@@ -93,11 +96,12 @@ class Settings:
         )
 
 
-def decode_master_key(text: str) -> bytes:
+def decode_master_key(text: str, variable: str = "ARGOS_MASTER_KEY") -> bytes:
     """Decode a master key.
 
     Args:
         text: base64 (standard alphabet) of 32 bytes.
+        variable: the name that an error gives.
 
     Raises:
         BadSetting: it is something else; the text is not quoted.
@@ -105,9 +109,9 @@ def decode_master_key(text: str) -> bytes:
     try:
         key = base64.b64decode(text.strip(), validate=True)
     except (binascii.Error, ValueError):
-        raise BadSetting("ARGOS_MASTER_KEY", "is not base64", "base64 of 32 random bytes") from None
+        raise BadSetting(variable, "is not base64", "base64 of 32 random bytes") from None
     if len(key) != MASTER_KEY_BYTES:
-        raise BadSetting("ARGOS_MASTER_KEY", f"holds {len(key)} bytes", "base64 of 32 random bytes")
+        raise BadSetting(variable, f"holds {len(key)} bytes", "base64 of 32 random bytes")
     return key
 
 
@@ -120,9 +124,9 @@ def _mode(env: Mapping[str, str]) -> Mode:
     raise BadSetting("ARGOS_MODE", f"is {value!r}", "behind_caddy or lan")
 
 
-def _master_key(env: Mapping[str, str]) -> bytes | None:
-    value = env.get("ARGOS_MASTER_KEY", "")
-    return decode_master_key(value) if value else None
+def _master_key(env: Mapping[str, str], variable: str) -> bytes | None:
+    value = env.get(variable, "")
+    return decode_master_key(value, variable) if value else None
 
 
 def _path(env: Mapping[str, str], variable: str, default: Path) -> Path:

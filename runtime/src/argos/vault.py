@@ -42,7 +42,7 @@ class WrongMasterKey(ArgosError):
         self.given = given
         super().__init__(
             f"ARGOS_MASTER_KEY is the wrong key for this database: its data wants the key with id {wanted}, "
-            f"the one given has id {given}; put back the key that this guest was set up with"
+            f"the one given has id {given}; put back the key with id {wanted}"
         )
 
 
@@ -64,16 +64,23 @@ class Vault:
     Args:
         storage: a migrated database.
         master_key: 32 bytes.
+        next_key: during a rotation, the key that stands beside the old one: whichever of the
+            two wraps the data keys at this moment is used.
+
+    Attributes:
+        key_id: id of the master key that wraps the data keys.
 
     Raises:
         WrongMasterKey: the stored data keys are under another master key.
     """
 
-    def __init__(self, storage: Storage, master_key: bytes) -> None:
-        if len(master_key) != KEY_BYTES:
-            raise ValueError(f"the master key has {len(master_key)} bytes, not {KEY_BYTES}")
+    def __init__(self, storage: Storage, master_key: bytes, next_key: bytes | None = None) -> None:
+        given = [key for key in (master_key, next_key) if key is not None]
+        for key in given:
+            if len(key) != KEY_BYTES:
+                raise ValueError(f"the master key has {len(key)} bytes, not {KEY_BYTES}")
         self._storage = storage
-        self._master = AESGCM(master_key)
+        self._masters = {key_id(key): AESGCM(key) for key in given}
         self.key_id = key_id(master_key)
         self._lock = threading.Lock()
         self._keys: dict[tuple[str, int], bytes] = {}
@@ -121,28 +128,53 @@ class Vault:
             raise LookupError(f"no {purpose} key of version {wanted}")
         return wanted, found
 
+    @property
+    def given_ids(self) -> tuple[str, ...]:
+        """The ids of the master keys that this process holds: one, and two during a rotation."""
+        return tuple(self._masters)
+
+    def refresh(self) -> None:
+        """Look the data keys up again: another process may have added versions.
+
+        Raises:
+            WrongMasterKey: they were re-wrapped under a key that this process does not hold.
+        """
+        self._load()
+
     def add_version(self, purpose: Purpose) -> int:
         """Make a new random key for ``purpose``, used from now on; old ones stay for what they sealed."""
         with self._storage.write() as connection:
-            newest = connection.scalar(select(func.max(data_keys.c.version)).where(data_keys.c.purpose == purpose))
-            version = int(newest or 0) + 1
-            self._insert(connection, purpose, version)
+            version = self.add_version_in(connection, purpose)
         self._load()
+        return version
+
+    def add_version_in(self, connection: Connection, purpose: Purpose) -> int:
+        """The same in the caller's transaction, who calls :meth:`refresh` once it is committed."""
+        newest = connection.scalar(select(func.max(data_keys.c.version)).where(data_keys.c.purpose == purpose))
+        version = int(newest or 0) + 1
+        self._insert(connection, purpose, version)
         return version
 
     def rewrap(self, new_master_key: bytes) -> None:
         """Wrap every data key under another master key, all or none; this vault goes on with the new one."""
+        with self._storage.write() as connection:
+            self.rewrap_in(connection, new_master_key)
+        self._load()
+
+    def rewrap_in(self, connection: Connection, new_master_key: bytes) -> None:
+        """The same in the caller's transaction, who calls :meth:`refresh` once it is committed."""
         new = AESGCM(new_master_key)
         new_id = key_id(new_master_key)
-        with self._storage.write() as connection:
-            for row in connection.execute(select(data_keys)).all():
-                key = self._unwrap(row.purpose, row.version, row.master_key_id, row.wrapped)
-                connection.execute(
-                    update(data_keys)
-                    .where(data_keys.c.purpose == row.purpose, data_keys.c.version == row.version)
-                    .values(master_key_id=new_id, wrapped=_wrap(new, row.purpose, row.version, key))
-                )
-        self._master, self.key_id = new, new_id
+        # What the old key wrapped is overwritten, not only unlinked: the old key may be why there is a new one.
+        connection.exec_driver_sql("PRAGMA secure_delete=ON")
+        for row in connection.execute(select(data_keys)).all():
+            key = self._unwrap(row.purpose, row.version, row.master_key_id, row.wrapped)
+            connection.execute(
+                update(data_keys)
+                .where(data_keys.c.purpose == row.purpose, data_keys.c.version == row.version)
+                .values(master_key_id=new_id, wrapped=_wrap(new, row.purpose, row.version, key))
+            )
+        self._masters = {**self._masters, new_id: new}
 
     def _load(self) -> None:
         with self._storage.read() as connection:
@@ -156,6 +188,8 @@ class Vault:
             newest[purpose] = max(version, newest.get(purpose, 0))
         with self._lock:
             self._keys, self._newest = keys, newest
+            if rows:
+                self.key_id = rows[0].master_key_id  # one for all: a rewrap is one transaction
 
     def _make_missing(self) -> None:
         with self._storage.write() as connection:
@@ -167,23 +201,40 @@ class Vault:
         self._load()
 
     def _insert(self, connection: Connection, purpose: Purpose, version: int) -> None:
+        # Asked of the database: another process may have re-wrapped since this one looked.
+        wraps = connection.scalar(select(data_keys.c.master_key_id).limit(1)) or self.key_id
+        if wraps not in self._masters:
+            raise WrongMasterKey(wanted=wraps, given=" and ".join(self._masters))
         connection.execute(
             insert(data_keys).values(
                 purpose=purpose,
                 version=version,
-                master_key_id=self.key_id,
-                wrapped=_wrap(self._master, purpose, version, secrets.token_bytes(KEY_BYTES)),
+                master_key_id=wraps,
+                wrapped=_wrap(self._masters[wraps], purpose, version, secrets.token_bytes(KEY_BYTES)),
                 created_at=self._storage.clock.now(),
             )
         )
 
     def _unwrap(self, purpose: str, version: int, wrapped_under: str, wrapped: bytes) -> bytes:
-        if wrapped_under != self.key_id:
-            raise WrongMasterKey(wanted=wrapped_under, given=self.key_id)
+        master = self._masters.get(wrapped_under)
+        if master is None:
+            raise WrongMasterKey(wanted=wrapped_under, given=" and ".join(self._masters))
         try:
-            return self._master.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], _key_place(purpose, version))
+            return master.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], _key_place(purpose, version))
         except (InvalidTag, ValueError):
             raise BrokenSeal(f"data_keys: the {purpose} key, version {version}, was altered") from None
+
+
+def envelope_key_version(sealed: bytes) -> int:
+    """The version of the vault key under which ``sealed`` was made.
+
+    Raises:
+        BrokenSeal: it is too short to be an envelope.
+    """
+    try:
+        return int(_HEADER.unpack_from(sealed)[1])
+    except struct.error:
+        raise BrokenSeal("too short to be a sealed value") from None
 
 
 def _wrap(master: AESGCM, purpose: str, version: int, key: bytes) -> bytes:

@@ -53,6 +53,7 @@ class Runtime:
         self.log = root / "serve.log"
         self.port = _free_port()
         self.key = base64.b64encode(secrets.token_bytes(32)).decode()
+        self.extra: dict[str, str] = {}  # more of the environment
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -75,6 +76,7 @@ class Runtime:
             "ARGOS_EPOCH_FILE": str(self.epoch),
             "ARGOS_CREDENTIALS_DIR": str(self.root / "credentials"),
             "ARGOS_ACCESS_LOG": str(run / "access.log"),
+            **self.extra,
         }
 
     @property

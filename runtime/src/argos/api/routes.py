@@ -11,6 +11,7 @@ from argos.api.access import AdminSocketAccess
 from argos.api.config import Apply, Config, Plan
 from argos.api.health import Health
 from argos.api.hosts import HostList, OneHost
+from argos.api.keys import Key
 from argos.api.secrets import OneSecret, SecretList
 from argos.api.users import OneUser, UserLink, UserList, UserPassword
 from argos.application import Application
@@ -23,6 +24,7 @@ def add_routes(app: falcon.App[Any, Any], prefix: str, application: Application)
         ("/config", Config(application)),
         ("/config/plan", Plan(application)),
         ("/config/apply", Apply(application)),
+        ("/key", Key(application)),
         ("/hosts", HostList(application)),
         ("/hosts/{name}", OneHost(application)),
         ("/secrets", SecretList(application)),

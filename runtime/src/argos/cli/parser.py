@@ -66,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_services(commands)
     _add_user(commands)
+    _add_key(commands)
     _add_secret(commands)
     _add_config(commands)
     _add_oidc(commands)
@@ -217,6 +218,32 @@ def _name_and_password(parser: argparse.ArgumentParser) -> None:
         help="read the password from standard input (first line); else it is asked",
     )
     parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def _add_key(commands: Commands) -> None:
+    from argos.cli import keys
+
+    group = _add_group(
+        commands,
+        "key",
+        "the master key, which opens the vault",
+        "sudo argos key check\n  sudo argos key rotate --reencrypt\n  sudo argos key sheet --html > sheet.html",
+    )
+    for name, text, command in (
+        ("check", "say which key the data wants and which one is given", keys.check),
+        ("rotate", "put the data under ARGOS_MASTER_KEY_NEXT; can be run again after an interruption", keys.rotate),
+        ("words", "read a recovery sheet's 24 words from standard input, print the key's line", keys.words),
+    ):
+        one = _add(group, name, text, f"sudo argos key {name}", command)
+        one.add_argument("--json", action="store_true", help="for programs")
+        if name == "rotate":
+            one.add_argument(
+                "--reencrypt", action="store_true", help="make new data keys too, and seal every secret anew"
+            )
+    sheet = _add(
+        group, "sheet", "print the key as words and QR code, to keep on paper", "sudo argos key sheet", keys.sheet
+    )
+    sheet.add_argument("--html", action="store_true", help="as a page to print")
 
 
 def _add_secret(commands: Commands) -> None:

@@ -20,19 +20,34 @@ def check_key(settings: Settings) -> Finding:
             "ARGOS_MASTER_KEY is not set.",
             "Put it back into /etc/argos/argos.env, from where you keep it.",
         )
-    given = key_id(settings.master_key)
-    try:
-        with read_only(settings.database) as connection:
-            wanted = {str(row[0]) for row in connection.execute("SELECT DISTINCT master_key_id FROM data_keys")}
-    except sqlite3.Error:
+    given = [key_id(key) for key in (settings.master_key, settings.master_key_next) if key is not None]
+    wanted = wanted_ids(settings)
+    if wanted is None:
         return Finding(name, "unknown", "The database that it opens cannot be read.", "Mend the database first.")
-    if wanted - {given}:
+    missing = sorted(wanted - set(given))
+    if missing:
         return Finding(
             name,
             "failed",
-            f"The database wants the master key with id {', '.join(sorted(wanted - {given}))}; "
-            f"the one in use has id {given}.",
+            f"The database wants the master key with id {', '.join(missing)}; "
+            f"the one in use has id {' and '.join(given)}.",
             "Put the right key into /etc/argos/argos.env (the controller keeps one under .argos/<guest>/), "
             "then: systemctl restart argos-credentials argos.",
         )
-    return Finding(name, "ok", f"It opens the database (id {given}).")
+    if len(given) > 1:
+        return Finding(
+            name,
+            "warning",
+            f"A rotation is under way: the data is under {', '.join(sorted(wanted))}, and both keys are given.",
+            "Run playbooks/rotate_key.yml to its end.",
+        )
+    return Finding(name, "ok", f"It opens the database (id {given[0]}).")
+
+
+def wanted_ids(settings: Settings) -> set[str] | None:
+    """The ids of the master keys that wrap the data keys; None when the database cannot be read."""
+    try:
+        with read_only(settings.database) as connection:
+            return {str(row[0]) for row in connection.execute("SELECT DISTINCT master_key_id FROM data_keys")}
+    except sqlite3.Error:
+        return None

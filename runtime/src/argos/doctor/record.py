@@ -20,7 +20,9 @@ def check_record(settings: Settings) -> Finding:
     name = "record"
     storage = Storage(settings.database, SystemClock())
     try:
-        broken = Audit(storage, Vault(storage, settings.require_master_key()), Scrubber()).verify()
+        broken = Audit(
+            storage, Vault(storage, settings.require_master_key(), settings.master_key_next), Scrubber()
+        ).verify()
     except ArgosError as error:
         return Finding(name, "unknown", f"The record of changes cannot be read: {error}", "Mend what is broken above.")
     finally:

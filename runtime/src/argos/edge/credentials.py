@@ -89,7 +89,7 @@ def _lay_out(settings: Settings) -> None:
 
     storage = Storage(settings.database, SystemClock())
     try:
-        vault = Vault(storage, settings.require_master_key())
+        vault = Vault(storage, settings.require_master_key(), settings.master_key_next)
         scrubber = Scrubber()
         secrets = NamedSecrets(storage, vault, Audit(storage, vault, scrubber), scrubber)
         with storage.read() as connection:

@@ -81,6 +81,17 @@ class Storage:
             self._writer_thread = None
             self._writing.release()
 
+    def forget_overwritten(self) -> None:
+        """Empty the write-ahead log, where what was overwritten still stands.
+
+        A reader of an old snapshot can hold it up: then it goes with the next checkpoint.
+
+        Raises:
+            Unavailable: the database cannot be opened.
+        """
+        with self._writing, _said_plainly(self.path), self._writer.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def migrate(self) -> None:
         """Make the file if need be, and bring its schema to this version's.
 

@@ -1,0 +1,168 @@
+"""`argos key …`: which master key the data wants, its rotation, and its recovery sheet."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING, Any
+
+from argos.cli.exits import CONFIGURATION, FAILED, NO_PERMISSION, OK, Stop
+
+if TYPE_CHECKING:
+    from argos.application import Application
+    from argos.key_rotation import Progress
+    from argos.settings import Settings
+
+
+def check(options: argparse.Namespace) -> int:
+    """Say which key the data wants, and which is given here and to the running service; 78 when they differ."""
+    from argos.cli.session import print_json, read_settings, settle
+    from argos.doctor.key import check_key, wanted_ids
+    from argos.vault import key_id
+
+    settings = read_settings()
+    settle(settings)
+    given = {
+        name: key_id(key)
+        for name, key in (
+            ("ARGOS_MASTER_KEY", settings.master_key),
+            ("ARGOS_MASTER_KEY_NEXT", settings.master_key_next),
+        )
+        if key is not None
+    }
+    finding, serving = check_key(settings), _serving(settings)
+    facts: dict[str, Any] = {
+        "opens": finding.state in {"ok", "warning"},
+        "wanted": sorted(wanted_ids(settings) or []),
+        "given": given,
+        "serving": None if serving is None else serving.get("given"),
+        "message": finding.message,
+    }
+    if options.json:
+        print_json(facts)
+    else:
+        print(finding.message)
+        print("the data wants: " + (", ".join(facts["wanted"]) or "-"))
+        for name, identity in given.items():
+            print(f"{name}: {identity}")
+        if serving is not None:
+            print("the running service holds: " + ", ".join(facts["serving"] or []))
+        if finding.advice:
+            print(finding.advice)
+    return OK if facts["opens"] else CONFIGURATION
+
+
+def rotate(options: argparse.Namespace) -> int:
+    """Put the data under ARGOS_MASTER_KEY_NEXT, and with ``--reencrypt`` every secret under new data keys."""
+    from argos.cli.session import print_json, services
+
+    with services() as here:
+        application = here.application
+        settings = application.settings
+        outcome: dict[str, Any] = {"rewrapped": False, "from": application.vault.key_id}
+        if settings.master_key_next is not None:
+            _refuse_unprepared(settings)
+            outcome["rewrapped"] = application.rotation.rewrap(here.actor, settings.master_key_next)
+        elif not options.reencrypt:
+            raise Stop(
+                CONFIGURATION,
+                "ARGOS_MASTER_KEY_NEXT is not set: put the new key beside the old one into /etc/argos/argos.env, "
+                "restart argos, and run this again (playbooks/rotate_key.yml does all of it).",
+            )
+        outcome["to"] = application.vault.key_id
+        if options.reencrypt or application.rotation.unfinished() is not None:
+            application.rotation.begin(here.actor)
+            _serving(settings)  # lets the running service look for the new data keys
+            done = application.rotation.reencrypt(here.actor, _shown if not options.json else lambda _unused: None)
+            outcome |= {"secrets": done.secrets, "key_version": done.key_version, "broken": list(done.broken)}
+    if options.json:
+        print_json(outcome)
+    else:
+        _say(outcome)
+    return FAILED if outcome.get("broken") else OK
+
+
+def sheet(options: argparse.Namespace) -> int:
+    """Print the recovery sheet of the key that the data is under; for root alone, and recorded."""
+    if os.geteuid() != 0:
+        raise Stop(NO_PERMISSION, "the recovery sheet is for root alone: run it with sudo.")
+    from argos.cli.session import services
+    from argos.recovery_sheet.sheet import WARNING, as_html, as_text
+
+    with services() as here:
+        application = here.application
+        key = _key_in_use(application)
+        with application.storage.write() as connection:
+            application.audit.record(connection, here.actor, "key.sheet", f"key/{application.vault.key_id}")
+        make = as_html if options.html else as_text
+        print(f"argos: {WARNING}", file=sys.stderr)
+        print(make(key, socket.gethostname(), application.clock.now()))
+    return OK
+
+
+def words(options: argparse.Namespace) -> int:
+    """Read the 24 words of a recovery sheet from standard input, and print the line of the EnvironmentFile."""
+    from argos.recovery_sheet.words import from_words
+    from argos.vault import key_id
+
+    key = from_words(sys.stdin.read(4096))
+    line = f"ARGOS_MASTER_KEY={base64.b64encode(key).decode()}"
+    print(json.dumps({"id": key_id(key), "line": line}) if options.json else line)
+    return OK
+
+
+def _key_in_use(application: Application) -> bytes:
+    from argos.vault import key_id
+
+    settings = application.settings
+    for key in (settings.master_key, settings.master_key_next):
+        if key is not None and key_id(key) == application.vault.key_id:
+            return key
+    raise Stop(CONFIGURATION, "the key that the data is under is not among those given")
+
+
+def _refuse_unprepared(settings: Settings) -> None:
+    """The running service must hold the new key before the data is under it."""
+    from argos.vault import key_id
+
+    serving = _serving(settings)
+    if serving is None or settings.master_key_next is None:
+        return
+    if key_id(settings.master_key_next) not in (serving.get("given") or []):
+        raise Stop(
+            FAILED,
+            "the running service does not hold ARGOS_MASTER_KEY_NEXT yet: systemctl restart argos, then run this again",
+        )
+
+
+def _serving(settings: Settings) -> dict[str, Any] | None:
+    """What the running service says of its keys; None when none runs."""
+    import http.client
+
+    from argos.doctor.unix_http import get
+
+    try:
+        status, body = get(settings.admin_socket, "/v1/key")
+        answer = json.loads(body)
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    return answer if status == 200 and isinstance(answer, dict) else {}
+
+
+def _shown(progress: Progress) -> None:
+    print(f"{progress.done} of {progress.total} secrets", file=sys.stderr)
+
+
+def _say(outcome: dict[str, Any]) -> None:
+    if outcome["rewrapped"]:
+        print(f"the data is under the key with id {outcome['to']} now (it was {outcome['from']})")
+    elif "secrets" not in outcome:
+        print(f"the data was under the key with id {outcome['to']} already")
+    if "secrets" in outcome:
+        print(f"{outcome['secrets']} secrets are sealed under data keys of version {outcome['key_version']}")
+    for place in outcome.get("broken", []):
+        print(f"does not open, left as it was: {place}", file=sys.stderr)
