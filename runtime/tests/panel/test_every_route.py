@@ -39,6 +39,7 @@ EXPECTED = {
     "/api/v1/config": Needs.ADMIN,
     "/api/v1/config/plan": Needs.ADMIN,
     "/api/v1/config/apply": Needs.ADMIN,
+    "/api/v1/key": Needs.ADMIN,
     "/api/v1/hosts": Needs.ADMIN,
     "/api/v1/hosts/{name}": Needs.ADMIN,
     "/api/v1/secrets": Needs.ADMIN,
