@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from lab.admin_api import Declaration
-from lab.browser import chromium
+from lab.browser import Watched, chromium
 from lab.echo import Received
 from lab.guest import Guest
 from lab.namespace import PublicNetwork
@@ -26,6 +26,14 @@ def context(guest: Guest) -> Iterator[BrowserContext]:
         yield made
 
 
+@pytest.fixture
+def watched(context: BrowserContext, declaration: Declaration) -> Iterator[Watched]:
+    """Fail at the end where a page of the panel broke its own policy."""
+    seen = Watched(context, declaration.panel)
+    yield seen
+    assert not seen.reports, seen.reports
+
+
 def fill_in(page: Page, person: Person) -> None:
     page.fill("#username", person.username)
     page.fill("#password", person.password)
@@ -36,7 +44,7 @@ def fill_in(page: Page, person: Person) -> None:
 @pytest.mark.threat("LOG-5")
 @pytest.mark.threat("OIDC-5")
 def test_a_person_lands_on_the_page_they_asked_for_and_is_out_after_signing_out(
-    context: BrowserContext, declaration: Declaration, alice: Person, visitor: Visitor
+    context: BrowserContext, watched: Watched, declaration: Declaration, alice: Person, visitor: Visitor
 ) -> None:
     page = context.new_page()
     wanted = f"https://{declaration.name('e2e-guarded')}{ASKED}"
@@ -45,6 +53,11 @@ def test_a_person_lands_on_the_page_they_asked_for_and_is_out_after_signing_out(
     assert page.url.startswith(f"https://{declaration.panel}/login?")
     fill_in(page, alice)
     page.wait_for_url(wanted)
+    assert [place.partition("?")[0] for place in watched.places] == [
+        f"https://{declaration.panel}/login",
+        f"https://{declaration.panel}/continue",
+        wanted.partition("?")[0],
+    ], "no loop"
 
     received = Received.of(page.locator("body").inner_text())
     assert received.target == ASKED
@@ -71,7 +84,7 @@ def test_a_person_lands_on_the_page_they_asked_for_and_is_out_after_signing_out(
 
 @pytest.mark.threat("LOG-1")
 def test_a_first_password_must_be_changed_before_anything_opens(
-    context: BrowserContext, declaration: Declaration, people: People
+    context: BrowserContext, watched: Watched, declaration: Declaration, people: People
 ) -> None:
     newcomer = people.create("e2e-newcomer")
     wanted = f"https://{declaration.name('e2e-guarded')}/welcome?to=you&me"

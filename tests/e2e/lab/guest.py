@@ -26,6 +26,7 @@ class Guest:
     name: str
     address: str
     bridge: str
+    gateway: str
     state: Path
 
     @classmethod
@@ -39,7 +40,7 @@ class Guest:
                 f"There is no edge to test, as {state} is not whole: run 'make up' first, or set ARGOS_GUEST."
             )
         facts = json.loads(described.read_text())
-        return cls(facts["name"], facts["address"], _link_to(facts["address"]), state)
+        return cls(facts["name"], facts["address"], _link_to(facts["address"]), facts["gateway"], state)
 
     @property
     def ca(self) -> Path:

@@ -97,6 +97,12 @@ class People:
         self._made.append(username)
         return person
 
+    def expect(self, username: str) -> str:
+        """Make sure that nobody of that name has an account, and that the one who comes by a provider is removed."""
+        self._api.request("DELETE", f"/v1/users/{username}")
+        self._made.append(username)
+        return username
+
     def remove_all(self) -> None:
         """Remove every account the suite made."""
         for username in self._made:

@@ -15,7 +15,6 @@ import json
 import socket
 import threading
 from collections.abc import Mapping
-from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
@@ -140,8 +139,8 @@ class Fetcher:
         raise error or OSError("it has no address")
 
 
-@cache
 def _context() -> ssl.SSLContext:
+    # Made anew each time: a CA that the operator adds, or renews under its old name, counts without a restart.
     import ssl
 
     return ssl.create_default_context()

@@ -7,6 +7,7 @@ and returns a decision, nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ipaddress
 import threading
@@ -17,11 +18,13 @@ import msgspec
 from argos.api.access import Needs
 from argos.application import Application
 from argos.edge.model import EdgeSettings
+from argos.errors import Unavailable
 from argos.gate.cookies import session_tokens
 from argos.gate.decision import Decision, RequestFacts, decide
 from argos.gate.store import Store, StoreUnavailable
 from argos.panel.access import Door
 from argos.panel.site import hostname
+from argos.sessions.store import SEEN_EVERY
 
 
 class ForwardAuth:
@@ -46,9 +49,11 @@ class ForwardAuth:
                 description=f"{door.visit.address} is not in settings.edge.auth_proxies.",
             )
         try:
-            decision = self._decide(req)
+            decision, seen = self._decide(req)
         except StoreUnavailable:
             raise falcon.HTTPForbidden(title="Undecided", description="Nobody can be let in at the moment.") from None
+        if decision.status == 200 and seen:
+            self._note_seen(seen)
         resp.status = falcon.code_to_http_status(decision.status)
         for name, value in decision.headers:
             resp.set_header(name, value)
@@ -61,20 +66,29 @@ class ForwardAuth:
             return bool(req.get_header("Argos-Forwarded-Host"))
         return is_auth_proxy(door.visit.address, door.site.edge)
 
-    def _decide(self, req: falcon.Request) -> Decision:
+    def _note_seen(self, seen: list[bytes]) -> None:
+        """Who uses only hosts behind their own proxy must not go idle; a busy database makes nobody signed out."""
+        with contextlib.suppress(Unavailable):
+            self._application.sessions.touch_seen(seen)
+
+    def _decide(self, req: falcon.Request) -> tuple[Decision, list[bytes]]:
+        """Return the decision, and the hashes of the live sessions that came and were not noted for a while."""
         store = self._store()
         settings = store.settings()
         behind_caddy = self._application.settings.mode == "behind_caddy"
         prefix = "Argos-Forwarded" if behind_caddy else "X-Forwarded"
         facts = forwarded_facts(req, prefix)
         tokens = session_tokens(facts.cookies, settings.cookie_name.encode("ascii"))
-        found = (store.session(hashlib.sha256(token).digest()) for token in tokens)
-        sessions = [session for session in found if session is not None]
+        hashes = [hashlib.sha256(token).digest() for token in tokens]
+        found = [(hashed, store.session(hashed)) for hashed in hashes]
+        sessions = [session for _unused, session in found if session is not None]
         rule = store.rule(facts.host_id)
         if rule is not None and not req.get_header(f"{prefix}-Uri"):
             # AUT-2: a proxy that does not say which path is asked for gets no public one.
             rule = msgspec.structs.replace(rule, public_paths=())
-        return decide(facts, settings, rule, sessions, self._application.clock.now())
+        now = self._application.clock.now()
+        stale = [hashed for hashed, one in found if one is not None and one.last_seen_at <= now - SEEN_EVERY]
+        return decide(facts, settings, rule, sessions, now), stale
 
     def _store(self) -> Store:
         store = getattr(self._local, "store", None)
