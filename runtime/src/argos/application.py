@@ -32,6 +32,7 @@ from argos.storage.tables import resources
 from argos.vault import Vault
 
 if TYPE_CHECKING:
+    from argos.backup.service import Backups
     from argos.edge.apply import ApplyEngine
     from argos.key_rotation import KeyRotation
     from argos.oidc.service import Oidc
@@ -121,6 +122,14 @@ class Application:
         from argos.oidc.service import Oidc
 
         return Oidc(self.storage, self.vault, self.audit, self.sessions, self.epoch, self.secrets, self.scrubber)
+
+    @cached_property
+    def backups(self) -> Backups:
+        """Backups; imported late, as the serving process only lists them."""
+        from argos.backup.service import Backups
+
+        settings = self.settings
+        return Backups(self.storage, self.vault, self.audit, settings.backup_dir, settings.backup_keep_days)
 
     def state(self) -> State:
         """What is declared, as of the active revision."""

@@ -46,6 +46,10 @@ class Settings:
     seen_socket: Path = Path("/run/argos-seen/seen.sock")
     epoch_file: Path = Path("/run/argos-epoch/epoch")
     credentials_dir: Path = Path("/run/argos-credentials")
+    backup_dir: Path = Path("/var/lib/argos-backups")
+    backup_request: Path = Path("/run/argos-backup/request")
+    backup_keep_days: int = 14
+    caddy_storage: Path = Path("/var/lib/argos-caddy")
     lapi_url: str = "http://127.0.0.1:8080"
     caddy_binary: Path = Path("/usr/bin/argos-caddy")
     access_log: Path = Path("/var/log/argos-caddy/access.log")
@@ -89,6 +93,10 @@ class Settings:
             seen_socket=_path(env, "ARGOS_SEEN_SOCKET", defaults.seen_socket),
             epoch_file=_path(env, "ARGOS_EPOCH_FILE", defaults.epoch_file),
             credentials_dir=_path(env, "ARGOS_CREDENTIALS_DIR", defaults.credentials_dir),
+            backup_dir=_path(env, "ARGOS_BACKUP_DIR", defaults.backup_dir),
+            backup_request=_path(env, "ARGOS_BACKUP_REQUEST", defaults.backup_request),
+            backup_keep_days=_days(env, "ARGOS_BACKUP_KEEP_DAYS", defaults.backup_keep_days),
+            caddy_storage=_path(env, "ARGOS_CADDY_STORAGE", defaults.caddy_storage),
             lapi_url=_url(env, "ARGOS_LAPI_URL", defaults.lapi_url),
             caddy_binary=_path(env, "ARGOS_CADDY_BINARY", defaults.caddy_binary),
             access_log=_path(env, "ARGOS_ACCESS_LOG", defaults.access_log),
@@ -173,6 +181,15 @@ def _url(env: Mapping[str, str], variable: str, default: str) -> str:
         # The value may carry a password, so it is not quoted.
         raise BadSetting(variable, "is no http(s) URL", f"a URL such as {default}")
     return value.rstrip("/")
+
+
+def _days(env: Mapping[str, str], variable: str, default: int) -> int:
+    value = env.get(variable, "")
+    if not value:
+        return default
+    if not value.isascii() or not value.isdigit() or not 1 <= int(value[:6]) <= 3650:
+        raise BadSetting(variable, f"is {value[:32]!r}", "days from 1 to 3650")
+    return int(value)
 
 
 def _log_level(env: Mapping[str, str], default: str) -> str:

@@ -141,6 +141,15 @@ class Vault:
         """
         self._load()
 
+    def wrapped(self, purpose: Purpose) -> tuple[int, bytes]:
+        """The newest key of ``purpose`` as it is stored, and its version: for what travels without the database."""
+        version, _unused = self.key(purpose)
+        with self._storage.read() as connection:
+            found = connection.execute(
+                select(data_keys.c.wrapped).where(data_keys.c.purpose == purpose, data_keys.c.version == version)
+            )
+            return version, bytes(found.scalar_one())
+
     def add_version(self, purpose: Purpose) -> int:
         """Make a new random key for ``purpose``, used from now on; old ones stay for what they sealed."""
         with self._storage.write() as connection:
@@ -235,6 +244,18 @@ def envelope_key_version(sealed: bytes) -> int:
         return int(_HEADER.unpack_from(sealed)[1])
     except struct.error:
         raise BrokenSeal("too short to be a sealed value") from None
+
+
+def unwrap_data_key(master_key: bytes, purpose: Purpose, version: int, wrapped: bytes) -> bytes:
+    """Open one wrapped data key that stands outside a database, as in a backup's header.
+
+    Raises:
+        BrokenSeal: another master key wrapped it, or it was altered.
+    """
+    try:
+        return AESGCM(master_key).decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], _key_place(purpose, version))
+    except (InvalidTag, ValueError):
+        raise BrokenSeal(f"the {purpose} key, version {version}, does not open with this master key") from None
 
 
 def _wrap(master: AESGCM, purpose: str, version: int, key: bytes) -> bytes:

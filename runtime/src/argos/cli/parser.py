@@ -33,12 +33,13 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
         return OK
     except (Exception, KeyboardInterrupt) as error:
-        code, message = _verdict(error)
-        print(f"argos: {message}", file=sys.stderr)
+        code, message = verdict(error)
+        if message:  # a child may have said it already
+            print(f"argos: {message}", file=sys.stderr)
     return code
 
 
-def _verdict(error: BaseException) -> tuple[int, str]:
+def verdict(error: BaseException) -> tuple[int, str]:
     """The exit code of ``error`` and what a person is told."""
     if isinstance(error, Stop):
         return error.code, str(error)
@@ -70,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_secret(commands)
     _add_config(commands)
     _add_oidc(commands)
+    _add_backup(commands)
     _add_doctor(commands)
     return parser
 
@@ -288,6 +290,44 @@ def _add_oidc(commands: Commands) -> None:
     ):
         one = _add(group, name, text, f"sudo argos oidc {name}", command)
         one.add_argument("--json", action="store_true", help="for programs")
+
+
+def _add_backup(commands: Commands) -> None:
+    from argos.cli import backup
+
+    group = _add_group(
+        commands,
+        "backup",
+        "backups of this guest (docs/backup.md)",
+        "sudo argos backup create\n"
+        "  sudo argos backup list\n"
+        "  sudo argos backup verify /var/lib/argos-backups/argos-20261123T020000Z-1f2e.backup",
+    )
+    create = _add(group, "create", "make a backup and verify it", "sudo argos backup create", backup.create)
+    create.add_argument("--requested", action="store_true", help="answer the panel's request (systemd runs this)")
+    listing = _add(group, "list", "list the backups", "sudo argos backup list --json", backup.list_all)
+    for one in (create, listing):
+        one.add_argument("--json", action="store_true", help="for programs")
+    name = "argos-20261123T020000Z-1f2e.backup"
+    drop = _add(group, "delete", "remove a backup", f"sudo argos backup delete {name}", backup.delete)
+    drop.add_argument("name", help="as `argos backup list` shows it")
+    check = _add(group, "verify", "open a backup whole", f"sudo argos backup verify {name}", backup.verify)
+    check.add_argument("file", help="path of the file")
+    restore = _add(
+        commands,
+        "restore",
+        "put a backup in the place of what is there",
+        f"sudo argos restore --dry-run {name}\n"
+        f"  sudo argos restore --force {name}\n"
+        f'  sudo env ARGOS_FORMER_MASTER_KEY="$(cat old.key)" argos restore {name}',
+        backup.restore,
+    )
+    restore.add_argument("file", nargs="?", default="", help="path of the backup")
+    restore.add_argument("--dry-run", action="store_true", help="verify it and say what would change")
+    restore.add_argument("--force", action="store_true", help="also when it is older than the running revision")
+    restore.add_argument("--json", action="store_true", help="for programs")
+    restore.add_argument("--resume", action="store_true", help="end an interrupted restore (systemd runs this)")
+    restore.add_argument("--without-services", action="store_true", help="stop and start no systemd units")
 
 
 def _add_doctor(commands: Commands) -> None:

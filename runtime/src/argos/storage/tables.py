@@ -242,6 +242,22 @@ audit = Table(
     sqlite_autoincrement=True,
 )
 
+# Tries to make a backup, the last 500; what archives there are, the directory tells.
+backup_runs = Table(
+    "backup_runs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("name", Text, nullable=False, server_default=""),
+    Column("size", Integer, nullable=False, server_default=text("0")),
+    Column("sha256", Text, nullable=False, server_default=""),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("request", Text, nullable=False, server_default=""),
+    CheckConstraint("state IN ('ok', 'failed')", name="state"),
+    sqlite_autoincrement=True,
+)
+
 # Facts about this database: 'setup_completed_at' (first admin made; set-up never reopens), 'audit_head', …
 meta = Table(
     "meta",

@@ -1,0 +1,288 @@
+"""Making, listing and dropping backups; what restores one is :mod:`argos.backup.restore`."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+from sqlalchemy import delete, insert, select
+
+from argos.audit import Actor, Audit
+from argos.backup import archive
+from argos.edge import files
+from argos.errors import ArgosError, Conflict, NotFound, Unavailable
+from argos.storage.engine import Storage, schema_version
+from argos.storage.tables import backup_runs
+from argos.vault import Vault
+
+NAME = re.compile(r"argos-\d{8}T\d{6}Z-[0-9a-f]{4}\.backup")
+KEEP_DAYS = 14
+DAY_S = 86_400
+RESERVE = 64 * 1024 * 1024
+"""Bytes that stay free on the file system: a backup never fills the disk that the database grows on."""
+MOST_RUNS = 500
+_PIECE = 1 << 20
+
+
+class Backup(msgspec.Struct, frozen=True):
+    """One archive. ``size`` is in bytes; ``sha256`` of the whole file, empty for one put there by hand."""
+
+    name: str
+    created_at: int
+    size: int
+    sha256: str = ""
+
+
+class Run(msgspec.Struct, frozen=True):
+    """One try; ``reason`` says why it failed, ``request`` who asked by which id."""
+
+    at: int
+    state: str
+    name: str = ""
+    reason: str = ""
+    request: str = ""
+
+
+class Backups:
+    """The backups of this guest.
+
+    Args:
+        storage: the living database.
+        vault: its keys.
+        audit: takes a row for each made, failed or dropped one.
+        directory: where they lie; its owner's alone.
+        keep_days: older ones are dropped when a new one is whole; the newest never.
+    """
+
+    def __init__(self, storage: Storage, vault: Vault, audit: Audit, directory: Path, keep_days: int) -> None:
+        self._storage, self._vault, self._audit = storage, vault, audit
+        self._directory, self._keep_days = directory, keep_days
+
+    def create(self, actor: Actor, caddy: Mapping[str, bytes], request: str = "") -> Backup:
+        """Make one, verify it by opening it, drop what is too old, and return it.
+
+        Args:
+            actor: who asks.
+            caddy: Caddy's files by their names in its storage.
+            request: the id of the request that this answers.
+
+        Raises:
+            Conflict: another backup is being made.
+            Unavailable: no room, or the disk fails; the try is on record.
+            BadArchive: what was written does not read back; it is removed.
+        """
+        with self._alone():
+            try:
+                made = self._made(caddy)
+            except (OSError, sqlite3.Error, ArgosError) as problem:
+                failure = problem if isinstance(problem, ArgosError) else Unavailable(f"{self._directory}: {problem}")
+                self._note_failure(actor, failure, request)
+                raise failure from None
+            with self._storage.write() as connection:
+                after = {"size": made.size, "sha256": made.sha256}
+                self._audit.record(connection, actor, "backup.create", f"backup/{made.name}", None, after)
+                row = {"at": made.created_at, "state": "ok", "request": request, **msgspec.structs.asdict(made)}
+                row.pop("created_at")
+                connection.execute(insert(backup_runs).values(**row))
+            self._expire(actor, made)
+        return made
+
+    def listing(self) -> list[Backup]:
+        """Every archive in the directory, newest first."""
+        with self._storage.read() as connection:
+            rows = connection.execute(select(backup_runs.c.name, backup_runs.c.sha256).where(backup_runs.c.name != ""))
+            digests = {row.name: row.sha256 for row in rows}
+        found = [
+            Backup(path.name, _time_of(path.name), path.stat().st_size, digests.get(path.name, ""))
+            for path in self._directory.glob("argos-*.backup")
+            if NAME.fullmatch(path.name) and path.is_file() and not path.is_symlink()
+        ]
+        return sorted(found, key=lambda backup: backup.name, reverse=True)
+
+    def last_run(self, request: str = "") -> Run | None:
+        """The last try, or that of one request."""
+        wanted = select(backup_runs).order_by(backup_runs.c.id.desc()).limit(1)
+        if request:
+            wanted = wanted.where(backup_runs.c.request == request)
+        with self._storage.read() as connection:
+            row = connection.execute(wanted).first()
+        return None if row is None else Run(row.at, row.state, row.name, row.reason, row.request)
+
+    def path(self, name: str) -> Path:
+        """Where the archive ``name`` lies.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        path = self._directory / name
+        if not NAME.fullmatch(name) or path.is_symlink() or not path.is_file():
+            raise NotFound(f"backup/{name[:64]}: there is no such backup")
+        return path
+
+    def drop(self, actor: Actor, name: str) -> None:
+        """Remove one.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        path = self.path(name)
+        with self._storage.write() as connection:
+            self._audit.record(connection, actor, "backup.delete", f"backup/{name}", {"size": path.stat().st_size})
+            path.unlink()
+
+    def _made(self, caddy: Mapping[str, bytes]) -> Backup:
+        self._sweep()
+        now = self._storage.clock.now()
+        name = f"argos-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}-{secrets.token_hex(2)}.backup"
+        snapshot, partial = self._directory / f".{name}.db", self._directory / f".{name}.partial"
+        try:
+            self._need_room(caddy)
+            _snapshot(self._storage.path, snapshot)
+            manifest = _manifest(snapshot, caddy)
+            header, key = self._header(now)
+            descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "w+b") as target:
+                archive.write(target, header, key, manifest, _contents(snapshot, caddy))
+                target.flush()
+                os.fsync(descriptor)
+                target.seek(0)
+                # Not what was meant to be written counts, but what stands on the disk.
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+                read_back, first = archive.read_header(target)
+                for _entry, content in archive.Reader(target, read_back, first, key).files():
+                    for _piece in content:
+                        pass
+                target.seek(0)
+                digest = hashlib.file_digest(target, "sha256").hexdigest()
+                size = target.tell()
+            partial.rename(self._directory / name)
+            files.sync_directory(self._directory)
+        finally:
+            partial.unlink(missing_ok=True)
+            snapshot.unlink(missing_ok=True)
+        return Backup(name, now, size, digest)
+
+    def _header(self, now: int) -> tuple[archive.Header, bytes]:
+        number, wrapped = self._vault.wrapped("backup")
+        _unused, key = self._vault.key("backup", number)
+        with self._storage.read() as connection:
+            schema = schema_version(connection) or ""
+        header = archive.new_header(
+            created_at=now,
+            schema=schema,
+            version=version("argos-edge"),
+            master_key_id=self._vault.key_id,
+            key_version=number,
+            wrapped_key=wrapped,
+        )
+        return header, key
+
+    def _need_room(self, caddy: Mapping[str, bytes]) -> None:
+        # The copy, and the archive, which may not compress.
+        wanted = 2 * self._storage.path.stat().st_size + sum(map(len, caddy.values())) + RESERVE
+        free = shutil.disk_usage(self._directory).free
+        if free < wanted:
+            raise Unavailable(
+                f"{self._directory}: a backup needs {wanted // 2**20} MiB free, and there are {free // 2**20}"
+            )
+
+    def _note_failure(self, actor: Actor, failure: ArgosError, request: str) -> None:
+        with self._storage.write() as connection:
+            self._audit.record(connection, actor, "backup.failed", "backup", None, {"reason": str(failure)[:1024]})
+            row = {"at": self._storage.clock.now(), "state": "failed", "reason": str(failure)[:1024]}
+            connection.execute(insert(backup_runs).values(**row, request=request))
+
+    def _expire(self, actor: Actor, newest: Backup) -> None:
+        oldest = self._storage.clock.now() - self._keep_days * DAY_S
+        for backup in self.listing():
+            if backup.created_at < oldest and backup.name != newest.name:
+                self.drop(actor, backup.name)
+        with self._storage.write() as connection:
+            kept = select(backup_runs.c.id).order_by(backup_runs.c.id.desc()).limit(MOST_RUNS)
+            connection.execute(delete(backup_runs).where(backup_runs.c.id.not_in(kept)))
+
+    def _sweep(self) -> None:
+        """Remove what a killed run left behind; the lock is held, so nobody is at it."""
+        for pattern in (".argos-*.partial", ".argos-*.db*"):
+            for path in self._directory.glob(pattern):
+                path.unlink()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        try:
+            descriptor = os.open(
+                self._directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+            )
+        except OSError as problem:
+            raise Unavailable(f"{self._directory}: {problem.strerror}") from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            raise Conflict("Another backup is being made; try again when it is done") from None
+        finally:
+            os.close(descriptor)
+
+
+def _snapshot(database: Path, target: Path) -> None:
+    """A consistent copy beside all that serves, checked by SQLite."""
+    source = sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True, timeout=30)
+    try:
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        source.execute("VACUUM INTO ?", (str(target),))
+    finally:
+        source.close()
+    check_database(target)
+
+
+def check_database(path: Path) -> None:
+    """Let SQLite read every page.
+
+    Raises:
+        BadArchive: it found something broken.
+    """
+    copy = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
+    try:
+        found = copy.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    except sqlite3.DatabaseError as problem:
+        found = str(problem)
+    finally:
+        copy.close()
+    if found != "ok":
+        raise archive.BadArchive(f"the copy of the database is broken: {str(found)[:200]}")
+
+
+def _manifest(snapshot: Path, caddy: Mapping[str, bytes]) -> archive.Manifest:
+    with snapshot.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        entries = [archive.Entry(archive.DATABASE, stream.tell(), digest)]
+    for name, content in caddy.items():
+        entries.append(archive.Entry(archive.CADDY + name, len(content), hashlib.sha256(content).hexdigest()))
+    manifest = archive.Manifest(tuple(entries))
+    archive.check_manifest(manifest)  # what could not be restored is not taken for a backup
+    return manifest
+
+
+def _contents(snapshot: Path, caddy: Mapping[str, bytes]) -> Iterator[bytes]:
+    with snapshot.open("rb") as stream:
+        while piece := stream.read(_PIECE):
+            yield piece
+    yield from caddy.values()
+
+
+def _time_of(name: str) -> int:
+    import calendar
+
+    return calendar.timegm(time.strptime(name[6:22], "%Y%m%dT%H%M%SZ"))

@@ -1,0 +1,299 @@
+"""`argos backup …` and `argos restore`: begun as root, which forks, waits and handles services, and reads no data."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from argos.cli.exits import CONFIGURATION, NOT_FOUND, OK, UNAVAILABLE, USAGE, Stop
+from argos.settings import BadSetting, Settings, decode_master_key
+
+if TYPE_CHECKING:
+    from argos.backup.restore import Difference
+    from argos.backup.service import Backup
+
+FORMER_KEY = "ARGOS_FORMER_MASTER_KEY"
+# The gate's socket stays: who asks meanwhile waits, and is not denied.
+_STOPPED = ("argos.service", "argos-gate.service", "argos-caddy.service")
+_STARTED = (
+    ("restart", "argos-credentials.service"),
+    ("start", "argos-caddy.service"),
+    ("start", "argos-gate.service"),
+    ("start", "argos.service"),
+)
+
+
+def create(options: argparse.Namespace) -> int:
+    """Make a backup and print its name."""
+    from argos.backup import caddy_storage
+    from argos.cli.session import read_settings, services
+
+    settings = read_settings()
+    collector = caddy_storage.collector(settings.caddy_storage) if settings.caddy_storage.is_dir() else None
+    with services() as here:
+        request, actor = (_request(settings), here.actor) if options.requested else ("", here.actor)
+        caddy = caddy_storage.collected(collector) if collector else {}
+        made = here.application.backups.create(actor, caddy, request)
+    _print_backups([made], options.json)
+    return OK
+
+
+def list_all(options: argparse.Namespace) -> int:
+    """Print every backup."""
+    from argos.cli.session import services
+
+    with services() as here:
+        found = here.application.backups.listing()
+    if not found and not options.json:
+        print("There is no backup yet: `argos backup create` makes one, the timer makes one each night.")
+    _print_backups(found, options.json)
+    return OK
+
+
+def delete(options: argparse.Namespace) -> int:
+    """Remove a backup."""
+    from argos.cli.session import services
+
+    with services() as here:
+        here.application.backups.drop(here.actor, options.name)
+    return OK
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Open a backup whole and say whether it is sound."""
+    from argos.backup.restore import Opened
+    from argos.cli.session import read_settings, settle
+
+    settings = read_settings()
+    former = _former_key()
+    with _opened(options.file) as source:
+        settle(settings)
+        manifest = Opened(source, _master(settings), *([former] if former else [])).verify()
+    size = sum(entry.size for entry in manifest.files)
+    print(f"{options.file}: sound; {len(manifest.files)} files, {size} bytes")
+    return OK
+
+
+def restore(options: argparse.Namespace) -> int:
+    """Put a backup in the place of what is there; or end a restore that was interrupted."""
+    from argos.cli.session import caller, read_settings
+
+    settings = read_settings()
+    if options.resume:
+        return _resume(settings)
+    if not options.file:
+        raise Stop(USAGE, "name the backup's file, or give --resume")
+    actor, former = caller(os.environ), _former_key()
+    _master(settings)
+    if options.dry_run:
+        _stage(settings, options, former, actor, taker=False)
+        return OK
+    _stage(settings, options, former, actor, taker=True)
+    if options.without_services:
+        return _carry_out(settings)
+    with _services_stopped():
+        return _carry_out(settings)
+
+
+def _stage(settings: Settings, options: argparse.Namespace, former: bytes | None, actor: Any, *, taker: bool) -> None:
+    """In children: Caddy's files by ``argos-caddy``, everything else by ``argos``, the journal last."""
+    from argos.backup import caddy_storage
+    from argos.backup import restore as restoring
+    from argos.clock import SystemClock
+
+    if not settings.data_dir.is_dir() or not settings.caddy_storage.is_dir():
+        raise Stop(CONFIGURATION, f"{settings.data_dir} or {settings.caddy_storage} is not there; run the roles first.")
+    if restoring.journal(settings) is not None:
+        raise Stop(UNAVAILABLE, "a restore was interrupted; `argos restore --resume` ends it.")
+    with _opened(options.file) as source:
+        digest = _digest(source)
+        caddy = caddy_storage.stager(settings.caddy_storage) if taker else None
+
+        def work() -> None:
+            difference = restoring.stage(
+                settings, source, former, caddy, SystemClock(),
+                actor=actor, force=options.force, dry_run=not taker,
+                said={"file": Path(options.file).name[:255], "sha256": digest},
+            )  # fmt: skip
+            if caddy is not None:
+                caddy_storage.staged(caddy)
+                restoring.write_journal(settings, SystemClock())
+            _print_difference(difference, options.json, done=taker)
+
+        try:
+            _as_owner(settings.data_dir, work, waits_for=caddy)
+        finally:
+            if caddy is not None:
+                caddy.abandon()
+
+
+def _carry_out(settings: Settings) -> int:
+    """From the journal on: each step may be done again."""
+    from argos.backup import restore as restoring
+    from argos.clock import SystemClock
+
+    stamp = restoring.journal(settings)
+    if stamp is None:
+        return OK
+    _as_owner(settings.data_dir, lambda: restoring.swap_database(settings, stamp))
+    _as_owner(settings.caddy_storage, lambda: restoring.swap_caddy(settings, stamp))
+    _as_owner(settings.data_dir, lambda: restoring.conclude(settings, SystemClock()))
+    return OK
+
+
+def _resume(settings: Settings) -> int:
+    from argos.backup import restore as restoring
+
+    if restoring.journal(settings) is None:
+        print("No restore was interrupted.")
+        return OK
+    _carry_out(settings)
+    print("The interrupted restore is complete.")
+    return OK
+
+
+def _as_owner(directory: Path, work: Callable[[], None], waits_for: Any = None) -> None:
+    """Do ``work`` in a child that became the owner of ``directory``; its error is this command's.
+
+    Raises:
+        Stop: with the child's message, which it has printed, and exit code.
+    """
+    from argos.cli.parser import verdict
+    from argos.cli.privileges import become_owner
+    from argos.hardening import forbid_dumps
+
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        if waits_for is not None:
+            waits_for.tell.close()
+        _unused, status = os.waitpid(child, 0)
+        if status:
+            raise Stop(os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else UNAVAILABLE, "")
+        return
+    code = OK
+    try:
+        become_owner(directory)
+        forbid_dumps()
+        work()
+        sys.stdout.flush()
+    except BaseException as problem:
+        code, message = verdict(problem)
+        print(f"argos: {message}", file=sys.stderr, flush=True)
+    finally:
+        os._exit(code)
+
+
+class _services_stopped:  # noqa: N801  # used as a verb
+    """Stop what reads and writes the trees, and start it again whatever happened meanwhile."""
+
+    def __enter__(self) -> None:
+        _systemctl("stop", *_STOPPED)
+
+    def __exit__(self, *_unused: object) -> None:
+        for verb, unit in _STARTED:
+            _systemctl(verb, unit)
+
+
+def _systemctl(*arguments: str) -> None:
+    try:
+        done = subprocess.run(
+            ["/usr/bin/systemctl", *arguments], capture_output=True, text=True, timeout=120, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as problem:
+        print(f"argos: systemctl {' '.join(arguments)}: {problem}", file=sys.stderr)
+        return
+    if done.returncode:
+        print(f"argos: systemctl {' '.join(arguments)}: {done.stderr.strip()[:500]}", file=sys.stderr)
+
+
+def _opened(name: str) -> BinaryIO:
+    try:
+        return Path(name).open("rb")
+    except FileNotFoundError:
+        raise Stop(NOT_FOUND, f"{name}: there is no such file") from None
+    except OSError as error:
+        raise Stop(USAGE, f"{name}: {error.strerror}") from None
+
+
+def _digest(source: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while piece := source.read(1 << 20):
+        digest.update(piece)
+    source.seek(0)
+    return digest.hexdigest()
+
+
+def _master(settings: Settings) -> bytes:
+    try:
+        return settings.require_master_key()
+    except BadSetting as error:
+        raise Stop(CONFIGURATION, str(error)) from None
+
+
+def _former_key() -> bytes | None:
+    from argos.cli.privileges import read_environment
+
+    text = read_environment(os.environ).get(FORMER_KEY, "")
+    try:
+        return decode_master_key(text) if text else None
+    except BadSetting as error:
+        raise Stop(CONFIGURATION, str(error).replace("ARGOS_MASTER_KEY", FORMER_KEY)) from None
+
+
+def _request(settings: Settings) -> str:
+    """The id that the panel or a module wrote into the request's file; then the file is gone."""
+    try:
+        with settings.backup_request.open("rb") as stream:
+            text = stream.read(64).decode("ascii", "replace").strip()
+        settings.backup_request.unlink()
+    except FileNotFoundError:
+        return ""
+    return text if re.fullmatch(r"[0-9a-f]{32}", text) else ""
+
+
+def _print_backups(backups: list[Backup], as_json: bool) -> None:
+    from argos.api.bodies import encode
+    from argos.cli.session import print_json
+
+    if as_json:
+        import json
+
+        print_json([json.loads(encode(backup)) for backup in backups])
+        return
+    for backup in backups:
+        print(f"{backup.name}  {_when(backup.created_at)}  {backup.size / 2**20:.1f} MiB")
+
+
+def _print_difference(difference: Difference, as_json: bool, *, done: bool) -> None:
+    from argos.api.bodies import encode
+
+    if as_json:
+        print(encode(difference))
+        return
+    print(f"A backup of {_when(difference.made_at)}, made by Argos {difference.version}:")
+    print(
+        f"  revision {difference.revision} (now {difference.revision_now}), {difference.caddy_files} files of Caddy's"
+    )
+    for what, changes in (
+        ("declared", difference.resources),
+        ("people", difference.people),
+        ("secrets", difference.secrets),
+    ):
+        for how, names in changes.items():
+            if names:
+                shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+                print(f"  {what}: {how}: {shown}")
+    print("Verified and staged; now it takes its place." if done else "Verified; nothing was changed.")
+
+
+def _when(at: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at))

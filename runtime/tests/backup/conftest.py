@@ -1,0 +1,8 @@
+"""Lets the tests here find their neighbour: import-mode=importlib puts no directory of tests on the path."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

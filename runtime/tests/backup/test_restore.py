@@ -1,0 +1,190 @@
+"""From a backup to the same guest, a fresh one, one with another key; and what is refused untouched."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from argos.vault import Vault, key_id
+from guest_rig import ACTOR, CADDY_FILES, Guest
+
+KEY, OTHER_KEY = bytes(range(32)), bytes(range(1, 33))
+
+
+@pytest.fixture
+def guest(tmp_path: Path) -> Guest:
+    guest = Guest(tmp_path / "guest", KEY)
+    with guest.services() as here:
+        here.accounts.create(ACTOR, "alice", "admin", "the password of alice")
+        here.secrets.set(ACTOR, "api-token", "planted-secret-value")
+        here.sessions.begin(ACTOR, here.accounts.get("alice").id, "192.0.2.7", "Firefox")
+    return guest
+
+
+def test_a_backup_holds_everything_and_shows_nothing(guest: Guest) -> None:
+    raw = guest.backup().read_bytes()
+    for planted in (b"alice", b"planted-secret-value", b"PRIVATE KEY", b"photos.home.example", b"SQLite"):
+        assert planted not in raw
+    assert [path.name for path in guest.settings.backup_dir.glob(".argos-*")] == []
+
+
+@pytest.mark.threat("DAT-6")
+def test_a_restore_brings_back_what_was_and_signs_everybody_out(guest: Guest) -> None:
+    made = guest.backup()
+    with guest.services() as here:
+        here.accounts.create(ACTOR, "mallory", "member", "another password")
+        here.secrets.set(ACTOR, "api-token", "another value")
+    guest.settings.caddy_storage.joinpath("pki/authorities/local/root.key").write_bytes(b"another CA")
+
+    done = guest.run("restore", "--without-services", str(made))
+
+    assert done.returncode == 0, done.stderr
+    assert "people: goes away: mallory" in done.stdout
+    with guest.services() as here:
+        assert [account.username for account in here.accounts.list()] == ["alice"]
+        assert here.secrets.reveal("api-token") == "planted-secret-value"
+        assert here.sessions.list_for(here.accounts.get("alice").id) == []
+        assert here.audit.verify() is None
+    assert guest.caddy_files() == CADDY_FILES
+    (kept,) = guest.settings.data_dir.glob("before-restore-*")
+    with sqlite3.connect(kept / "argos.db") as old:
+        assert old.execute("SELECT count(*) FROM users").fetchone() == (2,)
+    assert (guest.settings.edge_dir / "caddy.json").exists()
+
+
+def test_a_fresh_guest_with_the_same_key_takes_it(guest: Guest, tmp_path: Path) -> None:
+    made = guest.backup()
+    fresh = Guest(tmp_path / "fresh", KEY)
+    shutil.rmtree(fresh.settings.caddy_storage / "pki")
+    done = fresh.run("restore", "--without-services", str(made))
+    assert done.returncode == 0, done.stderr
+    with fresh.services() as here:
+        assert here.accounts.authenticate("alice", "the password of alice", address="192.0.2.7")
+    assert fresh.caddy_files() == CADDY_FILES
+
+
+def test_a_former_key_opens_it_and_the_data_moves_to_todays(guest: Guest, tmp_path: Path) -> None:
+    made = guest.backup()
+    fresh = Guest(tmp_path / "fresh", OTHER_KEY)
+    refused = fresh.run("restore", "--without-services", str(made))
+    assert refused.returncode == 1
+    assert key_id(KEY) in refused.stderr
+    done = fresh.run("restore", "--without-services", str(made), ARGOS_FORMER_MASTER_KEY=base64.b64encode(KEY).decode())
+    assert done.returncode == 0, done.stderr
+    with fresh.services() as here:
+        assert here.secrets.reveal("api-token") == "planted-secret-value"
+        assert Vault(here.storage, OTHER_KEY).key_id == key_id(OTHER_KEY)
+
+
+def tree(guest: Guest) -> dict[str, bytes]:
+    """Every file of the guest, but for SQLite's companions."""
+    skipped = ("-wal", "-shm")
+    return {str(p): p.read_bytes() for p in guest.top.rglob("*") if p.is_file() and not p.name.endswith(skipped)}
+
+
+@pytest.mark.threat("DAT-6")
+@pytest.mark.parametrize("place", [3, 40, 400, 5000, -1])
+def test_an_altered_one_is_refused_before_anything_is_touched(guest: Guest, tmp_path: Path, place: int) -> None:
+    raw = bytearray(guest.backup().read_bytes())
+    raw[place] ^= 1
+    altered = tmp_path / "altered.backup"
+    altered.write_bytes(raw)
+    before = tree(guest)
+    done = guest.run("restore", "--without-services", str(altered))
+    assert done.returncode == 1
+    assert done.stderr.startswith("argos: ")
+    assert "Traceback" not in done.stderr
+    assert tree(guest) == before
+
+
+def test_a_dry_run_says_what_would_change_and_changes_nothing(guest: Guest) -> None:
+    made = guest.backup()
+    with guest.services() as here:
+        here.accounts.create(ACTOR, "bob", "member", "the password of bob")
+    before = tree(guest)
+    done = guest.run("restore", "--dry-run", "--json", str(made))
+    assert done.returncode == 0, done.stderr
+    difference = json.loads(done.stdout)
+    assert difference["people"] == {"comes back": [], "goes away": ["bob"], "changes": []}
+    assert difference["caddy_files"] == len(CADDY_FILES)
+    assert tree(guest) == before
+
+
+def apply_something(guest: Guest, name: str) -> None:
+    """A revision, as the engine leaves it; no Caddy runs here."""
+    with sqlite3.connect(guest.settings.database) as connection:
+        connection.execute("UPDATE revisions SET state = 'superseded' WHERE state = 'active'")
+        connection.execute(
+            "INSERT INTO revisions (state, etag, resources, actor, created_at)"
+            " VALUES ('active', ?, '{}', 'cli:root', 1)",
+            (name,),
+        )
+
+
+def test_an_older_revision_needs_force(guest: Guest) -> None:
+    apply_something(guest, "one")
+    made = guest.backup()
+    apply_something(guest, "two")
+    refused = guest.run("restore", "--without-services", str(made))
+    assert refused.returncode == 1
+    assert "revision 1" in refused.stderr
+    assert "--force" in refused.stderr
+    done = guest.run("restore", "--without-services", "--force", str(made))
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_newer_schema_is_refused(guest: Guest, tmp_path: Path) -> None:
+    made = guest.backup()
+    with sqlite3.connect(guest.settings.database) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    raw = made.read_bytes().replace(b'"schema":"', b'"schema":"9')
+    newer = tmp_path / "newer.backup"
+    newer.write_bytes(raw)
+    refused = guest.run("restore", "--without-services", str(newer))
+    assert refused.returncode == 1
+    assert "newer one" in refused.stderr
+
+
+def test_a_guest_whose_database_is_broken_can_be_restored(guest: Guest) -> None:
+    made = guest.backup()
+    guest.settings.database.write_bytes(b"no database any more" * 1000)
+    done = guest.run("restore", "--without-services", str(made))
+    assert done.returncode == 0, done.stderr
+    with guest.services() as here:
+        assert [account.username for account in here.accounts.list()] == ["alice"]
+
+
+def test_old_ones_go_and_the_newest_stays(guest: Guest) -> None:
+    old = guest.settings.backup_dir / "argos-20200101T020000Z-0000.backup"
+    old.write_bytes(b"old")
+    made = guest.backup()
+    assert [path.name for path in guest.settings.backup_dir.glob("*.backup")] == [made.name]
+
+
+def test_what_a_killed_run_left_is_taken_away(guest: Guest) -> None:
+    left = [guest.settings.backup_dir / name for name in (".argos-x.backup.partial", ".argos-x.backup.db")]
+    for path in left:
+        path.write_bytes(b"half")
+    guest.backup()
+    assert not any(path.exists() for path in left)
+
+
+def test_links_and_devices_in_caddys_storage_are_left_alone(guest: Guest, tmp_path: Path) -> None:
+    storage = guest.settings.caddy_storage
+    (storage / "certificates" / "stray").symlink_to("/etc/shadow")
+    (storage / "pki" / "stray").symlink_to(tmp_path, target_is_directory=True)
+    made = guest.backup()
+    done = guest.run("restore", "--without-services", str(made))
+    assert done.returncode == 0, done.stderr
+    assert guest.caddy_files() == CADDY_FILES
+
+
+@pytest.mark.parametrize("arguments", [("restore",), ("restore", "/nowhere.backup"), ("backup", "delete", "../x")])
+def test_a_wrong_use_is_one_line(guest: Guest, arguments: tuple[str, ...]) -> None:
+    done = guest.run(*arguments)
+    assert done.returncode in {2, 66}
+    assert len(done.stderr.splitlines()) == 1
