@@ -23,7 +23,7 @@ def upgrade() -> None:
         sa.Column("sha256", sa.Text(), server_default="", nullable=False),
         sa.Column("reason", sa.Text(), server_default="", nullable=False),
         sa.Column("request", sa.Text(), server_default="", nullable=False),
-        sa.CheckConstraint("state IN ('ok', 'failed')", name="ck_backup_runs_state"),
-        sa.PrimaryKeyConstraint("id", name="pk_backup_runs"),
+        sa.CheckConstraint("state IN ('ok', 'failed')", name=op.f("ck_backup_runs_state")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_backup_runs")),
         sqlite_autoincrement=True,
     )
