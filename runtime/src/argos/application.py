@@ -129,7 +129,14 @@ class Application:
         from argos.backup.service import Backups
 
         settings = self.settings
-        return Backups(self.storage, self.vault, self.audit, settings.backup_dir, settings.backup_keep_days)
+        return Backups(
+            self.storage,
+            self.vault,
+            self.audit,
+            directory=settings.backup_dir,
+            request=settings.backup_request,
+            keep_days=settings.backup_keep_days,
+        )
 
     def state(self) -> State:
         """What is declared, as of the active revision."""

@@ -8,6 +8,7 @@ import falcon
 
 from argos.api import errors
 from argos.api.access import AdminSocketAccess
+from argos.api.backups import BackupList, BackupRequest, OneBackup
 from argos.api.config import Apply, Config, Plan
 from argos.api.health import Health
 from argos.api.hosts import HostList, OneHost
@@ -29,6 +30,9 @@ def add_routes(app: falcon.App[Any, Any], prefix: str, application: Application)
         ("/hosts/{name}", OneHost(application)),
         ("/secrets", SecretList(application)),
         ("/secrets/{name}", OneSecret(application)),
+        ("/backups", BackupList(application)),
+        ("/backups/requests/{request}", BackupRequest(application)),
+        ("/backups/{name}", OneBackup(application)),
         ("/users", UserList(application)),
         ("/users/{username}", OneUser(application)),
         ("/users/{username}/password", UserPassword(application)),

@@ -14,10 +14,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Select, delete, insert, select
 
 from argos.audit import Actor, Audit
 from argos.backup import archive
@@ -63,12 +64,15 @@ class Backups:
         vault: its keys.
         audit: takes a row for each made, failed or dropped one.
         directory: where they lie; its owner's alone.
+        request: the file that systemd watches (``argos-backup.path``).
         keep_days: older ones are dropped when a new one is whole; the newest never.
     """
 
-    def __init__(self, storage: Storage, vault: Vault, audit: Audit, directory: Path, keep_days: int) -> None:
+    def __init__(
+        self, storage: Storage, vault: Vault, audit: Audit, *, directory: Path, request: Path, keep_days: int
+    ) -> None:
         self._storage, self._vault, self._audit = storage, vault, audit
-        self._directory, self._keep_days = directory, keep_days
+        self._directory, self._request, self._keep_days = directory, request, keep_days
 
     def create(self, actor: Actor, caddy: Mapping[str, bytes], request: str = "") -> Backup:
         """Make one, verify it by opening it, drop what is too old, and return it.
@@ -83,20 +87,22 @@ class Backups:
             Unavailable: no room, or the disk fails; the try is on record.
             BadArchive: what was written does not read back; it is removed.
         """
-        with self._alone():
-            try:
+        try:
+            with self._alone():
                 made = self._made(caddy)
-            except (OSError, sqlite3.Error, ArgosError) as problem:
-                failure = problem if isinstance(problem, ArgosError) else Unavailable(f"{self._directory}: {problem}")
-                self._note_failure(actor, failure, request)
-                raise failure from None
-            with self._storage.write() as connection:
-                after = {"size": made.size, "sha256": made.sha256}
-                self._audit.record(connection, actor, "backup.create", f"backup/{made.name}", None, after)
-                row = {"at": made.created_at, "state": "ok", "request": request, **msgspec.structs.asdict(made)}
-                row.pop("created_at")
-                connection.execute(insert(backup_runs).values(**row))
-            self._expire(actor, made)
+        except Conflict:
+            raise
+        except (OSError, sqlite3.Error, ArgosError) as problem:
+            failure = problem if isinstance(problem, ArgosError) else Unavailable(f"{self._directory}: {problem}")
+            self._note_failure(actor, failure, request)
+            raise failure from None
+        with self._storage.write() as connection:
+            after = {"size": made.size, "sha256": made.sha256}
+            self._audit.record(connection, actor, "backup.create", f"backup/{made.name}", None, after)
+            row = {"at": made.created_at, "state": "ok", "request": request, **msgspec.structs.asdict(made)}
+            row.pop("created_at")
+            connection.execute(insert(backup_runs).values(**row))
+        self._expire(actor, made)
         return made
 
     def listing(self) -> list[Backup]:
@@ -111,13 +117,40 @@ class Backups:
         ]
         return sorted(found, key=lambda backup: backup.name, reverse=True)
 
-    def last_run(self, request: str = "") -> Run | None:
-        """The last try, or that of one request."""
-        wanted = select(backup_runs).order_by(backup_runs.c.id.desc()).limit(1)
-        if request:
-            wanted = wanted.where(backup_runs.c.request == request)
+    def ask_for(self, actor: Actor) -> str:
+        """Ask systemd for one, as only root can begin it; return the request's id.
+
+        Raises:
+            Conflict: one was asked for and is not begun.
+            Unavailable: the request cannot be written down.
+        """
+        request = secrets.token_hex(16)
+        temporary = self._request.with_name(f".{request}")
+        try:
+            temporary.write_text(request, encoding="ascii")
+            try:
+                os.link(temporary, self._request)  # whole or not there, and never over another's
+            finally:
+                temporary.unlink()
+        except FileExistsError:
+            raise Conflict("A backup is asked for already and about to begin") from None
+        except OSError as problem:
+            raise Unavailable(f"{self._request}: {problem.strerror}") from None
+        with self._storage.write() as connection:
+            self._audit.record(connection, actor, "backup.request", "backup", None, {"request": request})
+        return request
+
+    def run_of(self, request: str) -> Run | None:
+        """The try that answered ``request``, None while there is none."""
+        return self._run(select(backup_runs).where(backup_runs.c.request == request)) if request else None
+
+    def last_run(self) -> Run | None:
+        """The last try."""
+        return self._run(select(backup_runs))
+
+    def _run(self, wanted: Select[Any]) -> Run | None:
         with self._storage.read() as connection:
-            row = connection.execute(wanted).first()
+            row = connection.execute(wanted.order_by(backup_runs.c.id.desc()).limit(1)).first()
         return None if row is None else Run(row.at, row.state, row.name, row.reason, row.request)
 
     def path(self, name: str) -> Path:

@@ -91,7 +91,7 @@ def restore(options: argparse.Namespace) -> int:
         return _resume(settings)
     if not options.file:
         raise Stop(USAGE, "name the backup's file, or give --resume")
-    actor, former = caller(os.environ), _former_key()
+    actor, former = caller(os.environ), _former_key(options.former_key_stdin)
     _master(settings)
     if options.dry_run:
         _stage(settings, options, former, actor, taker=False)
@@ -239,10 +239,11 @@ def _master(settings: Settings) -> bytes:
         raise Stop(CONFIGURATION, str(error)) from None
 
 
-def _former_key() -> bytes | None:
+def _former_key(from_stdin: bool = False) -> bytes | None:
     from argos.cli.privileges import read_environment
+    from argos.cli.session import read_secret
 
-    text = read_environment(os.environ).get(FORMER_KEY, "")
+    text = read_secret(True, FORMER_KEY, 256) if from_stdin else read_environment(os.environ).get(FORMER_KEY, "")
     try:
         return decode_master_key(text) if text else None
     except BadSetting as error:

@@ -319,12 +319,15 @@ def _add_backup(commands: Commands) -> None:
         "put a backup in the place of what is there",
         f"sudo argos restore --dry-run {name}\n"
         f"  sudo argos restore --force {name}\n"
-        f'  sudo env ARGOS_FORMER_MASTER_KEY="$(cat old.key)" argos restore {name}',
+        f"  sudo argos restore --former-key-stdin {name} < former.key",
         backup.restore,
     )
     restore.add_argument("file", nargs="?", default="", help="path of the backup")
     restore.add_argument("--dry-run", action="store_true", help="verify it and say what would change")
     restore.add_argument("--force", action="store_true", help="also when it is older than the running revision")
+    restore.add_argument(
+        "--former-key-stdin", action="store_true", help="read the former master key it was made under (base64)"
+    )
     restore.add_argument("--json", action="store_true", help="for programs")
     restore.add_argument("--resume", action="store_true", help="end an interrupted restore (systemd runs this)")
     restore.add_argument("--without-services", action="store_true", help="stop and start no systemd units")

@@ -10,6 +10,7 @@ from argos.api.routes import add_routes
 from argos.application import Application
 from argos.panel import errors
 from argos.panel.access import Access
+from argos.panel.backups import BackupFile, Backups
 from argos.panel.denied import Denied
 from argos.panel.forward_auth import ForwardAuth
 from argos.panel.hosts import Hosts, Overview
@@ -49,6 +50,8 @@ def panel_app(application: Application) -> falcon.App[Any, Any]:
     app.add_route("/oidc/link", Link(application))
     app.add_route("/people", PeopleList(application))
     app.add_route("/people/{username}", OnePerson(application))
+    app.add_route("/backups", Backups(application))
+    app.add_route("/backups/{name}", BackupFile(application))
     app.add_route("/welcome", Welcome(application))
     app.add_route("/denied", Denied(application))
     app.add_route("/static/{name}", StaticFile())

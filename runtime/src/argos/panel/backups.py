@@ -1,0 +1,87 @@
+"""``/backups``: what there is, one more, and taking one home."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import falcon
+
+from argos.api.access import Needs, visit_of
+from argos.application import Application
+from argos.errors import ArgosError
+from argos.panel import forms, pages
+from argos.panel.access import Door
+
+
+class Backups:
+    """``/backups``."""
+
+    needs = Needs.ADMIN
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Show them."""
+        self._show(req, resp)
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Ask for one (``action`` create), or remove one (delete)."""
+        form = forms.read(req)
+        actor = Door.of(req).visit.actor
+        try:
+            if form.get("action") == "delete":
+                self._application.backups.drop(actor, form.get("name", ""))
+                self._show(req, resp, done="The backup is gone.")
+            else:
+                self._application.backups.ask_for(actor)
+                self._show(req, resp, done="A backup is being made. Look again in a moment.")
+        except ArgosError as problem:
+            self._show(req, resp, problem=str(problem), status=falcon.HTTP_409)
+
+    def _show(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        *,
+        done: str = "",
+        problem: str = "",
+        status: str = falcon.HTTP_200,
+    ) -> None:
+        backups = self._application.backups
+        last = backups.last_run()
+        pages.render(
+            resp,
+            "backups.html",
+            status=status,
+            person=visit_of(req).person,
+            here="/backups",
+            backups=[
+                (backup.name, when(backup.created_at), f"{backup.size / 2**20:.1f} MiB") for backup in backups.listing()
+            ],
+            failure=None if last is None or last.state == "ok" else (when(last.at), last.reason),
+            keep_days=self._application.settings.backup_keep_days,
+            done=done,
+            problem=problem,
+        )
+
+
+class BackupFile:
+    """``GET /backups/{name}``: the archive itself; it opens with the master key alone."""
+
+    needs = Needs.ADMIN
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response, name: str) -> None:
+        """Send it."""
+        path = self._application.backups.path(name)
+        resp.content_type = "application/octet-stream"
+        resp.downloadable_as = name
+        resp.set_stream(path.open("rb"), path.stat().st_size)
+
+
+def when(at: int) -> str:
+    """A time for people, in UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,57 @@
+"""Asking for a backup from a process that may not make one, and what the record says of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from argos.errors import Conflict
+from guest_rig import ACTOR, Guest
+
+KEY = bytes(range(32))
+
+
+@pytest.fixture
+def guest(tmp_path: Path) -> Guest:
+    guest = Guest(tmp_path / "guest", KEY)
+    with guest.services():
+        return guest
+
+
+def test_a_request_is_answered_by_the_next_run(guest: Guest) -> None:
+    with guest.services() as here:
+        request = here.backups.ask_for(ACTOR)
+        assert here.backups.run_of(request) is None
+        with pytest.raises(Conflict):
+            here.backups.ask_for(ACTOR)
+        done = guest.run("backup", "create", "--requested")
+        assert done.returncode == 0, done.stderr
+        run = here.backups.run_of(request)
+        assert run is not None
+        assert (run.state, run.name) == ("ok", here.backups.listing()[0].name)
+    assert not guest.settings.backup_request.exists()
+
+
+def test_a_failure_is_on_record_with_its_reason(guest: Guest) -> None:
+    guest.settings.backup_dir.joinpath(".lock").mkdir()
+    with guest.services() as here:
+        request = here.backups.ask_for(ACTOR)
+        done = guest.run("backup", "create", "--requested")
+        assert done.returncode != 0
+        run = here.backups.run_of(request)
+        assert run is not None
+        assert run.state == "failed"
+        assert str(guest.settings.backup_dir) in run.reason
+
+
+def test_two_at_once_are_refused(guest: Guest) -> None:
+    with guest.services() as here, here.backups._alone():
+        done = guest.run("backup", "create")
+    assert done.returncode == 1
+    assert "Another backup" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["../data/argos.db", "argos-20261123T020000Z-1f2e.backup", "", "argos.db"])
+def test_a_name_that_is_no_archive_is_not_found(guest: Guest, name: str) -> None:
+    done = guest.run("backup", "delete", name)
+    assert done.returncode == 66
