@@ -141,14 +141,18 @@ class Vault:
         """
         self._load()
 
-    def wrapped(self, purpose: Purpose) -> tuple[int, bytes]:
-        """The newest key of ``purpose`` as it is stored, and its version: for what travels without the database."""
+    def wrapped(self, purpose: Purpose) -> tuple[int, str, bytes]:
+        """The newest key of ``purpose`` as it is stored, for what travels without the database.
+
+        Returns:
+            Its version, the id of the master key that wraps it, and the wrapped key.
+        """
         version, _unused = self.key(purpose)
         with self._storage.read() as connection:
             found = connection.execute(
-                select(data_keys.c.wrapped).where(data_keys.c.purpose == purpose, data_keys.c.version == version)
-            )
-            return version, bytes(found.scalar_one())
+                select(data_keys).where(data_keys.c.purpose == purpose, data_keys.c.version == version)
+            ).one()
+            return version, str(found.master_key_id), bytes(found.wrapped)
 
     def add_version(self, purpose: Purpose) -> int:
         """Make a new random key for ``purpose``, used from now on; old ones stay for what they sealed."""

@@ -122,7 +122,7 @@ def stage(
         ArgosError: with the reason; nothing that lives was touched, and nothing staged stays.
     """
     master = settings.require_master_key()
-    opened = Opened(source, master, *([former_key] if former_key else []))
+    opened = Opened(source, *(key for key in (master, settings.master_key_next, former_key) if key))
     manifest = opened.verify()
     _need_room(settings, manifest)
     staging = settings.data_dir / swapping.STAGING

@@ -208,7 +208,7 @@ class Backups:
         return Backup(name, now, size, digest)
 
     def _header(self, now: int) -> tuple[archive.Header, bytes]:
-        number, wrapped = self._vault.wrapped("backup")
+        number, master_key_id, wrapped = self._vault.wrapped("backup")
         _unused, key = self._vault.key("backup", number)
         with self._storage.read() as connection:
             schema = schema_version(connection) or ""
@@ -216,7 +216,7 @@ class Backups:
             created_at=now,
             schema=schema,
             version=version("argos-edge"),
-            master_key_id=self._vault.key_id,
+            master_key_id=master_key_id,
             key_version=number,
             wrapped_key=wrapped,
         )

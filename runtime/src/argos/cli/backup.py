@@ -76,7 +76,8 @@ def verify(options: argparse.Namespace) -> int:
     former = _former_key()
     with _opened(options.file) as source:
         settle(settings)
-        manifest = Opened(source, _master(settings), *([former] if former else [])).verify()
+        keys = (_master(settings), settings.master_key_next, former)
+        manifest = Opened(source, *(key for key in keys if key)).verify()
     size = sum(entry.size for entry in manifest.files)
     print(f"{options.file}: sound; {len(manifest.files)} files, {size} bytes")
     return OK
