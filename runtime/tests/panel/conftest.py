@@ -20,7 +20,7 @@ PASSWORD = "correct horse battery"
 @pytest.fixture
 def application(tmp_path: Path) -> Iterator[Application]:
     """An application behind Caddy, with an edge declared, an admin, a member and one who must change a password."""
-    for name in ("data", "edge", "run", "credentials"):
+    for name in ("data", "edge", "run", "credentials", "backups"):
         (tmp_path / name).mkdir()
     settings = Settings(
         master_key=bytes(range(32)),
@@ -33,6 +33,8 @@ def application(tmp_path: Path) -> Iterator[Application]:
         seen_socket=tmp_path / "run" / "seen.sock",
         epoch_file=tmp_path / "run" / "epoch",
         credentials_dir=tmp_path / "credentials",
+        backup_dir=tmp_path / "backups",
+        backup_request=tmp_path / "run" / "request",
         access_log=tmp_path / "run" / "access.log",
     )
     made = Application.from_settings(settings, clock=FixedClock(), password_cost=4)

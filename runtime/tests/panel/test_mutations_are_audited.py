@@ -11,6 +11,7 @@ from argos.application import Application
 from argos.panel.app import panel_app
 from falcon import testing
 
+ARCHIVE = "argos-20261123T020000Z-1f2e.backup"
 NEW = {"username": "made-now", "password": "some long password"}
 # Route: body, what the audit must say, who is said to have done it.
 MUTATIONS = {
@@ -25,10 +26,13 @@ MUTATIONS = {
     ),
     ("PUT", "/v1/secrets/{name}"): ({"value": "a long secret value"}, "secret.create", "secret/token"),
     ("DELETE", "/v1/secrets/{name}"): (None, "secret.delete", "secret/token"),
+    ("POST", "/v1/backups"): ({}, "backup.request", "backup"),
+    ("DELETE", "/v1/backups/{name}"): (None, "backup.delete", f"backup/{ARCHIVE}"),
 }
 # A plan changes nothing; an apply is walked where a Caddy is: tests/integration/edge.
 WITHOUT = {("POST", "/v1/config/plan"), ("POST", "/v1/config/apply")}
 PANEL_FORMS = {
+    ("POST", "/backups"),
     ("POST", "/people"),
     ("POST", "/people/{username}"),
     ("POST", "/welcome"),
@@ -76,10 +80,13 @@ def test_a_mutation_leaves_its_row(application: Application, method: str, path: 
     client = testing.TestClient(admin_app(application), headers={"Argos-Actor": "ansible:carol"})
     if action == "secret.delete":
         client.simulate_put("/v1/secrets/token", json={"value": "a long secret value"})
-    answer = client.simulate_request(
-        method, path.replace("{username}", "alice").replace("{name}", "token"), body=json.dumps(body) if body else None
-    )
-    assert answer.status_code in {200, 201}, answer.text
+    name = "token"
+    if action == "backup.delete":
+        (application.settings.backup_dir / ARCHIVE).write_bytes(b"sealed")
+        name = ARCHIVE
+    target_path = path.replace("{username}", "alice").replace("{name}", name)
+    answer = client.simulate_request(method, target_path, body=None if body is None else json.dumps(body))
+    assert answer.status_code in {200, 201, 202}, answer.text
     assert newest(application) == ("admin_api:ansible:carol", action, target)
     assert application.audit.verify() is None
     with application.storage.read() as connection:
