@@ -171,7 +171,7 @@ def test_the_times_of_make_up_are_read_where_it_notes_them(tmp_path: Path) -> No
 
 
 def test_latencies_are_read_in_the_units_that_wrk_prints() -> None:
-    text = "  Latency Distribution\n     50%  812.00us\n     75%    3.10ms\n     90%    1.02s \n     99%    1.50s\n"
+    text = "  Latency Distribution\n     50%  812.00us\n     75%    3.10ms\n     90%    1.02s \n     99%    1.50s \n"
     assert load.latency_ms(text, 50) == 0.812
     assert load.latency_ms(text, 99) == 1500.0
     with pytest.raises(load.LoadFailed):

@@ -69,7 +69,7 @@ def latency_ms(text: str, percent: int) -> float:
     Raises:
         LoadFailed: it is not there.
     """
-    found = re.search(rf"^\s+{percent}%\s+([\d.]+)(us|ms|s|m)$", text, re.MULTILINE)
+    found = re.search(rf"^\s+{percent}%\s+([\d.]+)(us|ms|s|m)\s*$", text, re.MULTILINE)
     if found is None:
         raise LoadFailed(f"wrk printed no {percent} % latency: {text.strip()}")
     return float(found[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}[found[2]]
