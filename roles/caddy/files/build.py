@@ -167,6 +167,7 @@ def check_binary(binary: Path, arch: str) -> None:
         "http.handlers.crowdsec",
         "http.handlers.rate_limit",
         "http.handlers.drop_trailers",
+        "caddy.logging.encoders.lazy_json",
     ):
         if module not in done.stdout.split():
             raise BuildError(f"the binary that was built lacks {module}: {done.stderr[-400:]}")

@@ -305,6 +305,7 @@ def decided_by_panel(gate: dict[str, Any], panel_socket: Path) -> dict[str, Any]
         if name.startswith("X-Forwarded-")
     }
     wanted |= forwarded | {"Argos-Forwarded-Proto": ["{http.request.scheme}"], "Host": [PANEL_HOST]}
+    wanted["Argos-Client-Ip"] = ["{http.vars.client_ip}"]
     return route
 
 
