@@ -87,11 +87,12 @@ class People:
         self._api = api
         self._made: list[str] = []
 
-    def create(self, username: str, role: str = "member") -> Person:
-        """Make an account whose first password must be changed at first sign-in."""
+    def create(self, username: str, role: str = "member", *, must_change: bool = True) -> Person:
+        """Make an account, whose first password must be changed at first sign-in unless said otherwise."""
         self._api.request("DELETE", f"/v1/users/{username}")  # left by an interrupted run
         person = Person(username, new_password())
         body = {"username": username, "password": person.password, "email": f"{username}@e2e.example", "role": role}
+        body |= {"must_change_password": must_change}
         answer = self._api.request("POST", "/v1/users", body)
         assert answer.status in (200, 201), f"creating {username}: {answer}"
         self._made.append(username)
