@@ -152,7 +152,7 @@ def test_many_writers_make_one_chain(storage: Storage, audit: Audit, actor: Acto
 
 
 @pytest.mark.threat("SEC-3")
-@pytest.mark.parametrize("place", [lambda s: {"reason": s}, lambda s: {"deep": [{"key": f"x{s}y"}]}])
+@pytest.mark.parametrize("place", [lambda s: {"reason": s}, lambda s: {"rules": [{"reason": f"x{s}y"}]}])
 def test_a_known_secret_does_not_reach_the_record(
     storage: Storage, audit: Audit, actor: Actor, scrubber: Scrubber, place: Callable[[str], dict[str, Any]]
 ) -> None:
@@ -168,7 +168,7 @@ def test_a_known_secret_does_not_reach_the_record(
 
 def test_a_row_has_a_limit(storage: Storage, audit: Audit, actor: Actor) -> None:
     with storage.write() as connection:
-        audit.record(connection, actor, "config.apply", "t" * 10_000, after={"value": "x" * 10**6})
+        audit.record(connection, actor, "config.apply", "t" * 10_000, after={"reason": "x" * 10**6})
     with storage.read() as connection:
         row = connection.execute(select(table)).one()
     assert len(row.after) < 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,12 +18,15 @@ from argos.accounts.second_factor import SecondFactors
 from argos.accounts.service import Accounts
 from argos.accounts.throttle import Throttle
 from argos.audit import Audit
+from argos.audit.retention import Retention
+from argos.audit.search import Search
 from argos.clock import Clock, SystemClock
 from argos.doctor.finding import Finding
 from argos.edge.model import EdgeSettings
 from argos.edge.plan import State
 from argos.edge.revisions import read_state
 from argos.epoch import EpochWriter
+from argos.errors import Unavailable
 from argos.named_secrets import NamedSecrets
 from argos.scrub import Scrubber
 from argos.sessions.store import Sessions
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
     from argos.key_rotation import KeyRotation
     from argos.oidc.service import Oidc
 
+
+logger = logging.getLogger(__name__)
 
 # Fewer than the panel has threads: a flood of sign-ins is told to wait, and everybody else is served.
 SIGN_INS_WAITING = 10
@@ -138,6 +144,17 @@ class Application:
             keep_days=settings.backup_keep_days,
         )
 
+    @cached_property
+    def record(self) -> Search:
+        """Reads the record of changes."""
+        return Search(self.storage)
+
+    @cached_property
+    def retention(self) -> Retention:
+        """Takes old rows of the record away."""
+        days, rows = self.settings.audit_days, self.settings.audit_rows
+        return Retention(self.storage, self.audit, days=days, rows=rows)
+
     def state(self) -> State:
         """What is declared, as of the active revision."""
         with self.storage.read() as connection:
@@ -177,6 +194,15 @@ class Application:
         self.second_factors.sweep()
         self.links.sweep()
         self.oidc.pending.sweep()
+        self.retention.sweep(self.clock.now())
+        self.leave_checkpoint()
+
+    def leave_checkpoint(self) -> None:
+        """Note the record's end beside the database; a full disk leaves the one before."""
+        try:
+            self.audit.checkpoint()
+        except (OSError, Unavailable) as error:
+            logger.warning("the record's checkpoint was not written: %s", error)
 
     def close(self) -> None:
         """Let go of the database and the epoch file."""

@@ -54,6 +54,11 @@ class Settings:
     caddy_binary: Path = Path("/usr/bin/argos-caddy")
     access_log: Path = Path("/var/log/argos-caddy/access.log")
     log_level: str = "INFO"
+    audit_days: int = 730
+    """How long the record of changes is kept; 0: however old."""
+    audit_rows: int = 1_000_000
+    audit_journal: bool = False
+    """Whether each row is copied to the journal too."""
 
     @property
     def database(self) -> Path:
@@ -101,6 +106,9 @@ class Settings:
             caddy_binary=_path(env, "ARGOS_CADDY_BINARY", defaults.caddy_binary),
             access_log=_path(env, "ARGOS_ACCESS_LOG", defaults.access_log),
             log_level=_log_level(env, defaults.log_level),
+            audit_days=_number(env, "ARGOS_AUDIT_DAYS", defaults.audit_days, range(36_501)),
+            audit_rows=_number(env, "ARGOS_AUDIT_ROWS", defaults.audit_rows, range(1000, 10_000_001)),
+            audit_journal=_number(env, "ARGOS_AUDIT_JOURNAL", 0, range(2)) == 1,
         )
 
 
@@ -189,6 +197,15 @@ def _days(env: Mapping[str, str], variable: str, default: int) -> int:
         return default
     if not value.isascii() or not value.isdigit() or not 1 <= int(value[:6]) <= 3650:
         raise BadSetting(variable, f"is {value[:32]!r}", "days from 1 to 3650")
+    return int(value)
+
+
+def _number(env: Mapping[str, str], variable: str, default: int, allowed: range) -> int:
+    value = env.get(variable, "")
+    if not value:
+        return default
+    if not (value.isascii() and value.isdigit() and len(value) < 10 and int(value) in allowed):
+        raise BadSetting(variable, f"is {value!r}", f"a number from {allowed.start} to {allowed.stop - 1}")
     return int(value)
 
 

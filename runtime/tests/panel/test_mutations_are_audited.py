@@ -46,6 +46,7 @@ PANEL_FORMS = {
     ("POST", "/confirm"),
     ("POST", "/profile/second-factor"),
     ("POST", "/profile/sessions"),
+    ("POST", "/audit"),  # verifies, and changes nothing
 }
 
 

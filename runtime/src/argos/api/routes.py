@@ -8,6 +8,7 @@ import falcon
 
 from argos.api import errors
 from argos.api.access import AdminSocketAccess
+from argos.api.audit import AuditExport, AuditList, AuditVerdict
 from argos.api.backups import BackupList, BackupRequest, OneBackup
 from argos.api.config import Apply, Config, Plan
 from argos.api.health import Health
@@ -25,6 +26,9 @@ def add_routes(app: falcon.App[Any, Any], prefix: str, application: Application)
         ("/config", Config(application)),
         ("/config/plan", Plan(application)),
         ("/config/apply", Apply(application)),
+        ("/audit", AuditList(application)),
+        ("/audit/export", AuditExport(application)),
+        ("/audit/verify", AuditVerdict(application)),
         ("/key", Key(application)),
         ("/hosts", HostList(application)),
         ("/hosts/{name}", OneHost(application)),

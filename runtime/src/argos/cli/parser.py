@@ -69,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_user(commands)
     _add_key(commands)
     _add_secret(commands)
+    _add_audit(commands)
     _add_config(commands)
     _add_oidc(commands)
     _add_backup(commands)
@@ -239,6 +240,7 @@ def _add_key(commands: Commands) -> None:
         one = _add(group, name, text, f"sudo argos key {name}", command)
         one.add_argument("--json", action="store_true", help="for programs")
         if name == "rotate":
+            one.add_argument("--copy", action="store_true", help="first copy the database into a file beside it")
             one.add_argument(
                 "--reencrypt", action="store_true", help="make new data keys too, and seal every secret anew"
             )
@@ -261,6 +263,41 @@ def _add_secret(commands: Commands) -> None:
     remove = _add(group, "delete", "forget a value", "sudo argos secret delete cloudflare-token", secrets.delete)
     remove.add_argument("name")
     remove.add_argument("--json", action="store_true", help="for programs")
+
+
+def _add_audit(commands: Commands) -> None:
+    from argos.cli import audit
+
+    group = _add_group(
+        commands,
+        "audit",
+        "the record of every change",
+        "sudo argos audit list --action user. --since 2026-11-01\n  sudo argos audit export --format csv > record.csv",
+    )
+    verify = _add(
+        group, "verify", "read the record from end to end; 1 when it was altered", "argos audit verify", audit.verify
+    )
+    verify.add_argument("--json", action="store_true", help="for programs")
+    listing = _add(group, "list", "show the newest rows", "sudo argos audit list --target host/", audit.list_rows)
+    listing.add_argument("--limit", default="50", help="at most so many rows, 1 to 500; default 50")
+    listing.add_argument("--before", default="", metavar="ID", help="rows older than this one")
+    listing.add_argument("--json", action="store_true", help="for programs")
+    export = _add(
+        group, "export", "write all rows that pass, oldest first", "sudo argos audit export > record", audit.export
+    )
+    export.add_argument("--format", choices=("jsonl", "csv"), default="jsonl", help="default: jsonl")
+    for one in (listing, export):
+        for name, text in (
+            ("kind", "person, token, ansible, socket, cli or system"),
+            ("actor", "a part of the actor's name"),
+            ("action", "what the action begins with, such as user."),
+            ("target", "a part of the target, such as host/photos"),
+            ("address", "what the address begins with"),
+            ("text", "a part of action, target, before or after"),
+            ("since", "a date, a time or seconds since 1970"),
+            ("until", "likewise"),
+        ):
+            one.add_argument(f"--{name}", default="", help=text)
 
 
 def _add_config(commands: Commands) -> None:

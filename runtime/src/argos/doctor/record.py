@@ -20,18 +20,18 @@ def check_record(settings: Settings) -> Finding:
     name = "record"
     storage = Storage(settings.database, SystemClock())
     try:
-        broken = Audit(
-            storage, Vault(storage, settings.require_master_key(), settings.master_key_next), Scrubber()
-        ).verify()
+        vault = Vault(storage, settings.require_master_key(), settings.master_key_next)
+        verdict = Audit(storage, vault, Scrubber()).examine()
     except ArgosError as error:
         return Finding(name, "unknown", f"The record of changes cannot be read: {error}", "Mend what is broken above.")
     finally:
         storage.close()
-    if broken is not None:
+    if verdict.broken is not None:
         return Finding(
             name,
             "failed",
-            f"The record of changes was altered: row {broken} is changed or missing.",
-            "Somebody wrote to the database beside the runtime. Compare with a backup, and look who can become root.",
+            f"The record of changes was altered at row {verdict.broken}: {verdict.reason}.",
+            "Somebody wrote to the database beside the runtime, or put an old copy back by hand (then remove "
+            f"{settings.database.with_name('audit.checkpoint')}). Compare with a backup, and look who can become root.",
         )
-    return Finding(name, "ok", "The record of changes is whole.")
+    return Finding(name, "ok", f"The record of changes is whole: {verdict.rows} rows.")

@@ -10,6 +10,7 @@ from argos.api.routes import add_routes
 from argos.application import Application
 from argos.panel import errors
 from argos.panel.access import Access
+from argos.panel.audit import AuditFile, AuditPage
 from argos.panel.backups import BackupFile, Backups
 from argos.panel.denied import Denied
 from argos.panel.forward_auth import ForwardAuth
@@ -52,6 +53,8 @@ def panel_app(application: Application) -> falcon.App[Any, Any]:
     app.add_route("/people/{username}", OnePerson(application))
     app.add_route("/backups", Backups(application))
     app.add_route("/backups/{name}", BackupFile(application))
+    app.add_route("/audit", AuditPage(application))
+    app.add_route("/audit/export", AuditFile(application))
     app.add_route("/welcome", Welcome(application))
     app.add_route("/denied", Denied(application))
     app.add_route("/static/{name}", StaticFile())

@@ -19,6 +19,7 @@ _RECONCILE_EVERY = 60.0
 _RETRY_AFTER = 5.0
 _LOOK_FOR_CADDY_EVERY = 1.0
 _SWEEP_EVERY = 300.0
+_COPY_EVERY = 2.0
 
 
 class Background:
@@ -148,9 +149,15 @@ def start(
     reconcile: Callable[[], object],
     unsettled: Callable[[], bool],
     sweep: Callable[[], object],
+    copy: Callable[[], object] | None = None,
 ) -> None:
-    """Start all of them. The epoch must have been advanced before: the heartbeat vouches for it."""
+    """Start all of them. The epoch must have been advanced before: the heartbeat vouches for it.
+
+    ``copy`` copies the record of changes to the journal, where that is wanted.
+    """
     background.every(1.0, "heartbeat", beat)
     background.run("seen", lambda: read_seen(seen_socket, background.stopping, touch_seen))
     background.every(_LOOK_FOR_CADDY_EVERY, "reconcile", CaddyWatch(caddy_socket, reconcile, unsettled).look)
     background.every(_SWEEP_EVERY, "sweep", sweep)
+    if copy is not None:
+        background.every(_COPY_EVERY, "journal copy", copy)

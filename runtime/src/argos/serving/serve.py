@@ -8,6 +8,7 @@ import signal
 import threading
 
 from argos.application import Application
+from argos.audit.journal import JournalCopy
 from argos.serving import background, listeners
 from argos.serving.process import notify_ready
 from argos.settings import Settings
@@ -58,6 +59,7 @@ def serve(application: Application) -> int:
         reconcile=application.reconcile,
         unsettled=application.engine.unsettled,
         sweep=application.sweep,
+        copy=JournalCopy(application.storage).copy if application.settings.audit_journal else None,
     )
     for door in doors:
         door.start()
@@ -71,6 +73,7 @@ def serve(application: Application) -> int:
     for door in doors:
         door.stop()
     threads.stop()
+    application.leave_checkpoint()
     application.close()
     return 0
 

@@ -89,8 +89,18 @@ class Storage:
         Raises:
             Unavailable: the database cannot be opened.
         """
-        with self._writing, _said_plainly(self.path), self._writer.connect() as connection:
+        with self.outside() as connection:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    @contextmanager
+    def outside(self) -> Iterator[Connection]:
+        """Give the writing connection outside any transaction, for what SQLite allows nowhere else (``VACUUM INTO``).
+
+        Raises:
+            Unavailable: the database cannot be opened.
+        """
+        with self._writing, _said_plainly(self.path), self._writer.connect() as connection:
+            yield connection
 
     def migrate(self) -> None:
         """Make the file if need be, and bring its schema to this version's.

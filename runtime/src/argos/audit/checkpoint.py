@@ -1,0 +1,44 @@
+"""The checkpoint: the chain's end, authenticated, in a file beside the database.
+
+Somebody who puts an older copy of the whole database back sets its own end back too;
+this file does not go back with it. It is written by the running service every few
+minutes and when it stops.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_LIMIT = 1024
+
+
+class CheckpointFile:
+    """One line of text, replaced whole."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> str | None:
+        """The text; None where there is no such file, or it cannot be read."""
+        try:
+            with self.path.open("rb") as file:
+                return file.read(_LIMIT).decode("utf-8", "replace")
+        except OSError:
+            return None
+
+    def write(self, text: str) -> None:
+        """Replace the file, so that a crash leaves the old one or the new one.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        try:
+            with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o640), "w") as file:  # noqa: PTH123
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self.path)
+        finally:
+            draft.unlink(missing_ok=True)

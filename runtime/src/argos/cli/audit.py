@@ -1,0 +1,76 @@
+"""`argos audit …`: the record of changes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from argos.cli.exits import FAILED, OK
+
+if TYPE_CHECKING:
+    from argos.audit.search import Query
+
+_FILTERS = ("kind", "actor", "action", "target", "address", "text", "since", "until", "before", "limit")
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Read the whole chain; 1 when it was altered."""
+    from argos.cli.session import print_json, services
+
+    with services() as here:
+        verdict = here.application.audit.examine()
+    sound = verdict.broken is None
+    if options.json:
+        facts = {"sound": sound, "broken": verdict.broken, "rows": verdict.rows, "first": verdict.first}
+        print_json({**facts, "reason": verdict.reason, "note": verdict.note})
+    elif sound:
+        print(f"{verdict.rows} rows from row {verdict.first} on: none was altered and none is missing")
+        if verdict.note:
+            print(f"note: {verdict.note}")
+    else:
+        print(f"row {verdict.broken}: {verdict.reason}; {verdict.rows} rows before it are sound")
+    return OK if sound else FAILED
+
+
+def list_rows(options: argparse.Namespace) -> int:
+    """Print a page of rows, newest first."""
+    from argos.audit.export import as_dict
+    from argos.cli.session import print_json, services
+
+    query = _query(options)
+    with services() as here:
+        page = here.application.record.page(query)
+    if options.json:
+        print_json({"entries": [as_dict(entry) for entry in page.entries], "older": page.older})
+        return OK
+    for entry in page.entries:
+        who = f"{entry.kind}:{entry.actor}" + (" (claimed)" if entry.claim else "")
+        where = f" from {entry.address}" if entry.address else ""
+        print(_printable(f"{entry.id:>7}  {entry.time}  {entry.action}  {entry.target}  by {who}{where}"))
+    if page.older is not None:
+        print(f"older rows: --before {page.older}")
+    return OK
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write every row that passes to standard output."""
+    from argos.audit.export import FORMATS
+    from argos.cli.session import services
+
+    query = _query(options)
+    with services() as here:
+        for line in FORMATS[options.format][1](here.application.record.all(query)):
+            sys.stdout.buffer.write(line)
+    return OK
+
+
+def _query(options: argparse.Namespace) -> Query:
+    from argos.audit.search import parse_query
+
+    return parse_query({name: getattr(options, name) for name in _FILTERS if getattr(options, name, "")})
+
+
+def _printable(text: str) -> str:
+    """A name in the record may hold what a terminal obeys."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

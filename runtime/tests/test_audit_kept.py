@@ -1,0 +1,205 @@
+"""What is beside the chain: retention, the checkpoint, the mask, the copy in the journal (DAT-3)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from argos.audit import Actor, Audit
+from argos.audit.journal import JournalCopy
+from argos.audit.mask import masked
+from argos.audit.record import BASE
+from argos.audit.retention import Retention
+from argos.clock import FixedClock
+from argos.scrub import Scrubber
+from argos.storage.engine import Storage
+from argos.storage.tables import audit as table
+from argos.storage.tables import meta
+from argos.vault import Vault
+from sqlalchemy import delete, func, select, update
+
+from .conftest import MASTER_KEY
+
+pytestmark = pytest.mark.threat("DAT-3")
+DAY = 86_400
+
+
+def fill(storage: Storage, audit: Audit, rows: int, action: str = "host.update") -> None:
+    with storage.write() as connection:
+        for number in range(rows):
+            audit.record(connection, Actor("cli", "root"), action, f"host/{number}", {"n": number}, {"n": number + 1})
+
+
+def ids(storage: Storage) -> tuple[int, int]:
+    with storage.read() as connection:
+        return tuple(connection.execute(select(func.min(table.c.id), func.max(table.c.id))).one())
+
+
+def test_retention_by_number_keeps_the_rest_verifiable(storage: Storage, audit: Audit, clock: FixedClock) -> None:
+    fill(storage, audit, 2500)
+    retention = Retention(storage, audit, days=0, rows=1000)
+    assert retention.sweep(clock.now()) == 1500
+    assert ids(storage) == (1501, 2501)  # and the row that says so
+    verdict = audit.examine()
+    assert (verdict.broken, verdict.first, verdict.rows) == (None, 1501, 1001)
+    fill(storage, audit, 5)
+    assert audit.verify() is None
+    assert retention.sweep(clock.now()) == 6
+    assert audit.verify() is None
+    with storage.read() as connection:
+        rows = connection.execute(select(table).where(table.c.action == "audit.prune")).all()
+    assert [json.loads(row.after)["rows"] for row in rows] == [1500, 6]
+
+
+def test_retention_by_age_takes_what_has_nothing_younger_before_it(
+    storage: Storage, audit: Audit, clock: FixedClock
+) -> None:
+    fill(storage, audit, 3)
+    clock.advance(10 * DAY)
+    fill(storage, audit, 2)
+    clock.advance(-9 * DAY)  # the clock was set back: these look old
+    fill(storage, audit, 2)
+    clock.advance(12 * DAY)
+    assert Retention(storage, audit, days=5, rows=1000).sweep(clock.now()) == 3
+    assert ids(storage)[0] == 4
+    assert audit.verify() is None
+    clock.advance(100 * DAY)
+    assert Retention(storage, audit, days=5, rows=1000).sweep(clock.now()) == 4
+    assert audit.verify() is None
+    assert Retention(storage, audit, days=0, rows=1000).sweep(clock.now()) == 0
+
+
+def test_nothing_is_left_and_the_chain_goes_on(storage: Storage, audit: Audit) -> None:
+    fill(storage, audit, 3)
+    with storage.write() as connection:
+        assert audit.prune(connection, 3) == 3
+    assert audit.verify() is None
+    fill(storage, audit, 1)
+    assert ids(storage) == (4, 4)
+    assert audit.verify() is None
+
+
+def test_a_damaged_row_is_not_pruned_away(storage: Storage, audit: Audit, clock: FixedClock) -> None:
+    fill(storage, audit, 20)
+    with storage.write() as connection:
+        connection.execute(update(table).where(table.c.id == 3).values(target="host/x"))
+    assert Retention(storage, audit, days=0, rows=5).sweep(clock.now()) == 0
+    assert audit.verify() == 3
+
+
+@pytest.mark.parametrize("value", [None, "9:{zero}:1:{zero}", "nonsense", "", "5:é:1:é"])
+def test_a_base_that_was_forged_or_taken_away_shows(storage: Storage, audit: Audit, value: str | None) -> None:
+    fill(storage, audit, 10)
+    with storage.write() as connection:
+        audit.prune(connection, 5)
+    mark = meta.c.key == BASE
+    with storage.write() as connection:
+        forged = None if value is None else value.replace("{zero}", "0" * 64)
+        connection.execute(
+            delete(meta).where(mark) if forged is None else update(meta).where(mark).values(value=forged)
+        )
+    assert audit.verify() == 1
+
+
+def test_an_older_base_put_back_shows(storage: Storage, audit: Audit) -> None:
+    fill(storage, audit, 10)
+    with storage.write() as connection:
+        audit.prune(connection, 2)
+        old = connection.scalar(select(meta.c.value).where(meta.c.key == BASE))
+        audit.prune(connection, 5)
+        connection.execute(update(meta).where(meta.c.key == BASE).values(value=old))
+    assert audit.verify() == 3
+
+
+def test_a_database_set_back_whole_shows_by_the_checkpoint(
+    storage: Storage, audit: Audit, database: Path, tmp_path: Path
+) -> None:
+    fill(storage, audit, 5)
+    assert audit.examine().note == "the checkpoint beside the database is missing"
+    with storage.write() as connection:
+        connection.execute(select(1))
+    storage.forget_overwritten()
+    shutil.copyfile(database, tmp_path / "old.db")
+    fill(storage, audit, 2)
+    assert audit.checkpoint() is True
+    assert audit.checkpoint() is False
+    assert audit.examine().note == ""
+    assert audit.verify() is None
+    storage.close()
+    for name in ("argos.db-wal", "argos.db-shm"):
+        database.with_name(name).unlink(missing_ok=True)
+    shutil.copyfile(tmp_path / "old.db", database)
+    again = Storage(database, FixedClock())
+    back = Audit(again, Vault(again, MASTER_KEY), Scrubber())
+    assert back.examine().broken == 6
+    assert "was set back" in back.examine().reason
+    assert back.checkpoint() is False, "the proof is not written over"
+    fill(again, back, 4, "host.delete")  # other rows take the numbers of the lost ones
+    assert back.verify() == 7
+    assert back.checkpoint() is False
+    again.close()
+
+
+def test_a_checkpoint_of_a_row_that_was_pruned_holds(storage: Storage, audit: Audit) -> None:
+    fill(storage, audit, 5)
+    audit.checkpoint()
+    fill(storage, audit, 5)
+    with storage.write() as connection:
+        audit.prune(connection, 8)
+    assert audit.verify() is None
+    assert audit.checkpoint() is True
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "5:00:1:00", "99:" + "0" * 64 + ":1:" + "0" * 64, "é" * 2000])
+def test_a_checkpoint_that_is_not_ours_is_noted_and_replaced(
+    storage: Storage, audit: Audit, database: Path, text: str
+) -> None:
+    fill(storage, audit, 5)
+    database.with_name("audit.checkpoint").write_text(text)
+    assert audit.examine().note == "the checkpoint beside the database is not ours"
+    assert audit.verify() is None
+    assert audit.checkpoint() is True
+    assert audit.examine().note == ""
+
+
+def test_only_named_fields_stand_in_clear() -> None:
+    key = bytes(32)
+    spec: dict[str, Any] = {
+        "name": "photos.home.example",
+        "upstreams": [{"url": "http://10.0.0.5:2342", "weight": 1}],
+        "auth": {"required": True, "groups": ["family"]},
+        "request_headers": {"set": {"X-Api-Key": "planted", "name": "planted", "secret": "planted"}, "remove": ["Via"]},
+        "response_headers": {"set": {"X-Named": {"secret": "api-key"}}},
+        "password": "planted",
+        "unheard_of": ["planted", {"deeper": "planted"}],
+        "client_secret": {"secret": "oidc-client"},
+        "nothing": None,
+    }
+    shown = masked(key, spec)
+    assert "planted" not in json.dumps(shown)
+    for name in ("name", "upstreams", "auth", "client_secret", "nothing"):
+        assert shown[name] == spec[name]
+    assert shown["request_headers"]["remove"] == ["Via"]
+    assert shown["response_headers"]["set"] == {"X-Named": {"secret": "api-key"}}
+    assert shown["password"].startswith("[masked ")
+    other = masked(key, {**spec, "password": "planteD"})
+    assert other["password"] != shown["password"], "that it changed shows"
+    assert masked(key, spec) == shown
+    assert masked(bytes(31) + b"\1", spec)["password"] != shown["password"], "who lacks the key cannot guess"
+
+
+def test_the_copy_in_the_journal_holds_each_row_once_and_goes_on_after_a_restart(
+    storage: Storage, audit: Audit, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "argos.audit")
+    fill(storage, audit, 3)
+    assert JournalCopy(storage).copy() == 0, "what was there before it was switched on"
+    fill(storage, audit, 1500)
+    assert [JournalCopy(storage).copy() for _unused in range(3)] == [1000, 500, 0]
+    lines = [json.loads(record.message) for record in caplog.records]
+    assert [line["id"] for line in lines] == list(range(4, 1504))
+    assert lines[0]["actor"] == {"kind": "cli", "name": "root", "claim": True}
