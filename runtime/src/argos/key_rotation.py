@@ -10,10 +10,8 @@ password hashes and old backups name them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Row, Table, delete, func, insert, select, update
@@ -99,22 +97,6 @@ class KeyRotation:
         self._vault.refresh()
         self._storage.forget_overwritten()
         return True
-
-    def copy_aside(self) -> Path:
-        """Copy the database as it stands into a file beside it, for the case that a rotation goes wrong.
-
-        Returns:
-            the file, mode 0600, named after the key that opens it; one that stands is left.
-        """
-        path = self._storage.path.with_name(f"before-rotation-{self._vault.key_id}.db")
-        if not path.exists():
-            draft = path.with_suffix(".draft")
-            draft.unlink(missing_ok=True)
-            os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
-            with self._storage.outside() as connection:
-                connection.exec_driver_sql("VACUUM INTO ?", (str(draft),))
-            draft.rename(path)
-        return path
 
     def unfinished(self) -> int | None:
         """The vault key's version that an interrupted re-encryption leads to, None when none is under way."""

@@ -178,7 +178,9 @@ def journal(settings: Settings) -> str | None:
 
 def swap_database(settings: Settings, stamp: str) -> None:
     """The runtime's tree; as its owner. Repeatable."""
-    old = {archive.DATABASE, f"{archive.DATABASE}-wal", f"{archive.DATABASE}-shm"}
+    # The checkpoint of the record too: it would say of the restored database that it was set back.
+    companions = {f"{archive.DATABASE}-wal", f"{archive.DATABASE}-shm", "audit.checkpoint"}
+    old = {archive.DATABASE} | companions
     swapping.swap(settings.data_dir, settings.data_dir / f"{swapping.KEPT}{stamp}", old.__contains__)
     _drop_old(settings.data_dir)
 

@@ -66,8 +66,6 @@ def rotate(options: argparse.Namespace) -> int:
         outcome: dict[str, Any] = {"rewrapped": False, "from": application.vault.key_id}
         if settings.master_key_next is not None:
             _refuse_unprepared(settings)
-            if options.copy:
-                outcome["copy"] = str(application.rotation.copy_aside())
             outcome["rewrapped"] = application.rotation.rewrap(here.actor, settings.master_key_next)
         elif not options.reencrypt:
             raise Stop(
@@ -164,8 +162,6 @@ def _say(outcome: dict[str, Any]) -> None:
         print(f"the data is under the key with id {outcome['to']} now (it was {outcome['from']})")
     elif "secrets" not in outcome:
         print(f"the data was under the key with id {outcome['to']} already")
-    if "copy" in outcome:
-        print(f"the database as it was before: {outcome['copy']}")
     if "secrets" in outcome:
         print(f"{outcome['secrets']} secrets are sealed under data keys of version {outcome['key_version']}")
     for place in outcome.get("broken", []):

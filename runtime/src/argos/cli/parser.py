@@ -240,7 +240,6 @@ def _add_key(commands: Commands) -> None:
         one = _add(group, name, text, f"sudo argos key {name}", command)
         one.add_argument("--json", action="store_true", help="for programs")
         if name == "rotate":
-            one.add_argument("--copy", action="store_true", help="first copy the database into a file beside it")
             one.add_argument(
                 "--reencrypt", action="store_true", help="make new data keys too, and seal every secret anew"
             )
