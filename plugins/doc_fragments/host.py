@@ -34,7 +34,8 @@ options:
     suboptions:
       url:
         description:
-        - Scheme, host and port, such as V(http://192.0.2.20:2342), and no path.
+        - Scheme, host and port, such as V(http://192.0.2.20:2342), and no path. Argos's own services on loopback
+          are refused; a name is looked up only when it is asked, so do not let one lead there.
         type: str
         required: true
       weight:
@@ -42,6 +43,128 @@ options:
         - Share of the requests in relation to the other upstreams, 1 to 256.
         - The default is V(1).
         type: int
+      max_requests:
+        description:
+        - Requests that this upstream gets at once. V(0) is no limit. When all are full, the answer is 503.
+        - The default is V(0).
+        type: int
+  proxy:
+    description:
+    - How the upstreams are chosen from, watched and spoken to.
+    type: dict
+    suboptions:
+      algorithm:
+        description:
+        - How one upstream is chosen from several. V(ip_hash) goes by the client's real address. Weights count with
+          V(round_robin).
+        - The default is V(round_robin).
+        type: str
+        choices:
+        - round_robin
+        - least_conn
+        - ip_hash
+        - random
+      sticky_cookie:
+        description:
+        - Name of a cookie that keeps a client at the upstream that was first chosen for it.
+        type: str
+      health_check:
+        description:
+        - Request that is made of each upstream now and then. One that fails gets no requests. None when left out.
+        type: dict
+        suboptions:
+          path:
+            description:
+            - Path to ask for.
+            - The default is V(/).
+            type: str
+          interval:
+            description:
+            - Seconds between two checks, 5 to 300.
+            - The default is V(30).
+            type: int
+          timeout:
+            description:
+            - Seconds to wait for the answer, 1 to 30.
+            - The default is V(5).
+            type: int
+          fails:
+            description:
+            - Failed checks in a row that take the upstream out, 1 to 10.
+            - The default is V(2).
+            type: int
+          passes:
+            description:
+            - Passed checks in a row that bring it back, 1 to 10.
+            - The default is V(2).
+            type: int
+          status:
+            description:
+            - Status that passes, such as V(204), or a class of them, such as V(200-299).
+            type: str
+      passive_check:
+        description:
+        - Leave an upstream out after failed requests, where there are several.
+        type: dict
+        suboptions:
+          fails:
+            description:
+            - Failed requests that take an upstream out. V(0) never does.
+            - The default is V(3).
+            type: int
+          window:
+            description:
+            - Seconds within which they count, and for which it stays out.
+            - The default is V(30).
+            type: int
+      timeouts:
+        description:
+        - How long an upstream is waited for, in seconds.
+        type: dict
+        suboptions:
+          dial:
+            description:
+            - For a connection.
+            - The default is V(5).
+            type: int
+          response_header:
+            description:
+            - For the beginning of the answer. V(0) waits without end.
+            - The default is V(300).
+            type: int
+          read:
+            description:
+            - Between two pieces of the answer. V(0) waits without end.
+            - The default is V(0).
+            type: int
+          write:
+            description:
+            - Until a piece of the request is taken. V(0) waits without end.
+            - The default is V(0).
+            type: int
+      verify_tls:
+        description:
+        - Check the certificates of V(https://) upstreams.
+        - The default is V(true).
+        type: bool
+      trusted_ca:
+        description:
+        - Certificates in PEM, of the authority that signs the upstreams' certificates in place of the system's.
+        type: str
+      tls_server_name:
+        description:
+        - Name in the upstreams' certificates, where it is not that of their address.
+        type: str
+      preserve_host:
+        description:
+        - Send the client's C(Host). V(false) sends the upstream's own name.
+        - The default is V(true).
+        type: bool
+      h2c:
+        description:
+        - Speak HTTP/2 without TLS.
+        - The default is V(false).
+        type: bool
   auth:
     description:
     - Whether a sign-in is asked for.
@@ -127,12 +250,12 @@ options:
         elements: str
   rate_limit:
     description:
-    - How many requests one client address may make. No limit when left out. IPv6 clients count by /64.
+    - How many requests one client may make. No limit when left out. IPv6 clients count by /64.
     type: dict
     suboptions:
       requests:
         description:
-        - Requests allowed within the window, 1 to 100000.
+        - Requests allowed within the window, 1 to 2000, with V(global) 1 to 100000.
         type: int
         required: true
       window:
@@ -140,6 +263,65 @@ options:
         - Length of the window in seconds, 1 to 3600.
         type: int
         required: true
+      key:
+        description:
+        - What is counted by itself, a client's address, the value of a header, or V(global) all requests together.
+        - A client chooses its headers, so V(header) bounds honest clients only.
+        - The default is V(ip).
+        type: str
+        choices:
+        - ip
+        - header
+        - global
+      header:
+        description:
+        - Name of the header for V(header).
+        type: str
+  path_limits:
+    description:
+    - Limits on requests to some paths, each counted by itself, beside O(rate_limit).
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description:
+        - Paths, V(*) standing for any characters.
+        type: list
+        elements: str
+        required: true
+      requests:
+        description:
+        - Requests allowed within the window, 1 to 2000, with V(global) 1 to 100000.
+        type: int
+        required: true
+      window:
+        description:
+        - Length of the window in seconds, 1 to 3600.
+        type: int
+        required: true
+      key:
+        description:
+        - What is counted by itself, a client's address, the value of a header, or V(global) all requests together.
+        - The default is V(ip).
+        type: str
+        choices:
+        - ip
+        - header
+        - global
+      header:
+        description:
+        - Name of the header for V(header).
+        type: str
+  max_concurrent:
+    description:
+    - Requests that may be under way at once, WebSockets among them. The next one gets 503.
+    - The default is V(512).
+    type: int
+  body_limit:
+    description:
+    - Largest request body in bytes. V(0) is no limit. A larger one gets 413.
+    - The default is V(0).
+    type: int
   tls:
     description:
     - Certificate of this host. As the edge's settings say when left out.
@@ -167,6 +349,10 @@ options:
         description:
         - Field names and their values. A value of the form C({secret&#58; name}) names a secret instead.
         type: dict
+      add:
+        description:
+        - As O(request_headers.set), but beside what is there.
+        type: dict
       remove:
         description:
         - Field names to take out.
@@ -181,15 +367,25 @@ options:
         description:
         - Field names and their values. A value of the form C({secret&#58; name}) names a secret instead.
         type: dict
+      add:
+        description:
+        - As O(request_headers.set), but beside what is there.
+        type: dict
       remove:
         description:
         - Field names to take out.
         type: list
         elements: str
+  keep_headers:
+    description:
+    - Request headers with C(_) or C(.) in their name that the application needs. Others are dropped.
+    - While any host keeps one, its spelling with C(-) is dropped for every host.
+    type: list
+    elements: str
   rules:
     description:
-    - Answers given without asking an upstream, on a protected host after sign-on. The lowest priority that matches
-      wins.
+    - What is done with some requests, on a protected host after sign-on. Of those that match, only the lowest priority
+      acts.
     type: list
     elements: dict
     suboptions:
@@ -200,19 +396,161 @@ options:
         required: true
       action:
         description:
-        - What is answered.
+        - What is done.
         type: dict
         required: true
         suboptions:
           type:
             type: str
             choices:
+            - forward
             - fixed_response
             - redirect
+            - rewrite
             - block
             required: true
             description:
             - Kind of the action.
+          upstreams:
+            description:
+            - Servers that get the request, for V(forward).
+            type: list
+            elements: dict
+            suboptions:
+              url:
+                description:
+                - Scheme, host and port, such as V(http://192.0.2.20:2342), and no path. Argos's own services on
+                  loopback are refused; a name is looked up only when it is asked, so do not let one lead there.
+                type: str
+                required: true
+              weight:
+                description:
+                - Share of the requests in relation to the other upstreams, 1 to 256.
+                - The default is V(1).
+                type: int
+              max_requests:
+                description:
+                - Requests that this upstream gets at once. V(0) is no limit. When all are full, the answer is 503.
+                - The default is V(0).
+                type: int
+          proxy:
+            description:
+            - How they are spoken to, for V(forward).
+            type: dict
+            suboptions:
+              algorithm:
+                description:
+                - How one upstream is chosen from several. V(ip_hash) goes by the client's real address. Weights
+                  count with V(round_robin).
+                - The default is V(round_robin).
+                type: str
+                choices:
+                - round_robin
+                - least_conn
+                - ip_hash
+                - random
+              sticky_cookie:
+                description:
+                - Name of a cookie that keeps a client at the upstream that was first chosen for it.
+                type: str
+              health_check:
+                description:
+                - Request that is made of each upstream now and then. One that fails gets no requests. None when
+                  left out.
+                type: dict
+                suboptions:
+                  path:
+                    description:
+                    - Path to ask for.
+                    - The default is V(/).
+                    type: str
+                  interval:
+                    description:
+                    - Seconds between two checks, 5 to 300.
+                    - The default is V(30).
+                    type: int
+                  timeout:
+                    description:
+                    - Seconds to wait for the answer, 1 to 30.
+                    - The default is V(5).
+                    type: int
+                  fails:
+                    description:
+                    - Failed checks in a row that take the upstream out, 1 to 10.
+                    - The default is V(2).
+                    type: int
+                  passes:
+                    description:
+                    - Passed checks in a row that bring it back, 1 to 10.
+                    - The default is V(2).
+                    type: int
+                  status:
+                    description:
+                    - Status that passes, such as V(204), or a class of them, such as V(200-299).
+                    type: str
+              passive_check:
+                description:
+                - Leave an upstream out after failed requests, where there are several.
+                type: dict
+                suboptions:
+                  fails:
+                    description:
+                    - Failed requests that take an upstream out. V(0) never does.
+                    - The default is V(3).
+                    type: int
+                  window:
+                    description:
+                    - Seconds within which they count, and for which it stays out.
+                    - The default is V(30).
+                    type: int
+              timeouts:
+                description:
+                - How long an upstream is waited for, in seconds.
+                type: dict
+                suboptions:
+                  dial:
+                    description:
+                    - For a connection.
+                    - The default is V(5).
+                    type: int
+                  response_header:
+                    description:
+                    - For the beginning of the answer. V(0) waits without end.
+                    - The default is V(300).
+                    type: int
+                  read:
+                    description:
+                    - Between two pieces of the answer. V(0) waits without end.
+                    - The default is V(0).
+                    type: int
+                  write:
+                    description:
+                    - Until a piece of the request is taken. V(0) waits without end.
+                    - The default is V(0).
+                    type: int
+              verify_tls:
+                description:
+                - Check the certificates of V(https://) upstreams.
+                - The default is V(true).
+                type: bool
+              trusted_ca:
+                description:
+                - Certificates in PEM, of the authority that signs the upstreams' certificates in place of the system's.
+                type: str
+              tls_server_name:
+                description:
+                - Name in the upstreams' certificates, where it is not that of their address.
+                type: str
+              preserve_host:
+                description:
+                - Send the client's C(Host). V(false) sends the upstream's own name.
+                - The default is V(true).
+                type: bool
+              h2c:
+                description:
+                - Speak HTTP/2 without TLS.
+                - The default is V(false).
+                type: bool
           status:
             description:
             - Status of the answer. For V(fixed_response) the default is 200, for V(redirect) 302.
@@ -228,7 +566,20 @@ options:
             type: str
           location:
             description:
-            - Where V(redirect) sends the client.
+            - Where V(redirect) sends the client, a path or a URL. C({http.request.uri}) may stand behind a host
+              that you name.
+            type: str
+          path:
+            description:
+            - Path that replaces the request's, for V(rewrite). The query stays.
+            type: str
+          strip_prefix:
+            description:
+            - Beginning of the path to take off, for V(rewrite).
+            type: str
+          add_prefix:
+            description:
+            - Beginning to put before the path, for V(rewrite).
             type: str
       match:
         description:
@@ -242,12 +593,12 @@ options:
             elements: str
           path_exact:
             description:
-            - Paths, to the letter.
+            - Paths without wildcards. As with O(rules.match.path), the case of letters does not count.
             type: list
             elements: str
           method:
             description:
-            - HTTP methods.
+            - HTTP methods, in whatever case a client writes them.
             type: list
             elements: str
           header:
@@ -263,10 +614,91 @@ options:
             - Client addresses or ranges.
             type: list
             elements: str
+          host_header:
+            description:
+            - Names that the client asks for, for a host with a wildcard. V(*.) stands for one label.
+            type: list
+            elements: str
+  www:
+    description:
+    - V(add) serves under C(www.) and the name, and V(remove) under the name; the other of the two is redirected.
+    - The default is V(none).
+    type: str
+    choices:
+    - none
+    - add
+    - remove
+  trailing_slash:
+    description:
+    - V(add) or V(remove) redirects to paths with or without a slash at their end, by C(GET) and C(HEAD).
+    - V(add) leaves paths alone whose last part has a dot.
+    - The default is V(keep).
+    type: str
+    choices:
+    - keep
+    - add
+    - remove
+  lan_only:
+    description:
+    - Refuse whoever does not come from a private network, by the client's real address.
+    - The default is V(false).
+    type: bool
+  lan_networks:
+    description:
+    - Further networks that O(lan_only) lets in, such as a VPN's.
+    type: list
+    elements: str
+  maintenance:
+    description:
+    - A page in place of the host.
+    type: dict
+    suboptions:
+      enabled:
+        description:
+        - Show the page, with status 503.
+        - The default is V(false).
+        type: bool
+      message:
+        description:
+        - Text of the page.
+        - The default is V(This site is being worked on. Please come back in a while.).
+        type: str
+      retry_after:
+        description:
+        - Seconds after which a client may try again, 1 to 86400.
+        - The default is V(600).
+        type: int
+      allow:
+        description:
+        - Addresses or networks that get to the host all the same.
+        type: list
+        elements: str
+  compression:
+    description:
+    - Compress text on its way to the client with zstd or gzip. Event streams and gRPC are left alone.
+    - The default is V(false).
+    type: bool
+  grpc:
+    description:
+    - Speak HTTP/2 to the upstreams, and do not inspect the bodies of gRPC calls.
+    - The default is V(false).
+    type: bool
   access_log:
     description:
     - Whether requests are logged. CrowdSec sees only what is logged.
     - The default is V(true).
+    type: bool
+  raw_handlers:
+    description:
+    - Handlers as Caddy's JSON configuration has them, run just before the upstreams. Nothing checks what they do.
+    - Without O(raw_unrestricted), only C(encode), C(error), C(headers), C(request_body), C(rewrite), C(static_response)
+      and C(subroute), and no placeholders for files or the environment.
+    type: list
+    elements: dict
+  raw_unrestricted:
+    description:
+    - Let O(raw_handlers) hold any handler, and reach files and the environment of Caddy.
+    - The default is V(false).
     type: bool
   owner:
     description:

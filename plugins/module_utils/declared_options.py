@@ -30,6 +30,92 @@ _HOST = {
             },
             "weight": {
                 "type": "int"
+            },
+            "max_requests": {
+                "type": "int"
+            }
+        }
+    },
+    "proxy": {
+        "type": "dict",
+        "options": {
+            "algorithm": {
+                "type": "str",
+                "choices": [
+                    "round_robin",
+                    "least_conn",
+                    "ip_hash",
+                    "random"
+                ]
+            },
+            "sticky_cookie": {
+                "type": "str"
+            },
+            "health_check": {
+                "type": "dict",
+                "options": {
+                    "path": {
+                        "type": "str"
+                    },
+                    "interval": {
+                        "type": "int"
+                    },
+                    "timeout": {
+                        "type": "int"
+                    },
+                    "fails": {
+                        "type": "int"
+                    },
+                    "passes": {
+                        "type": "int"
+                    },
+                    "status": {
+                        "type": "str"
+                    }
+                }
+            },
+            "passive_check": {
+                "type": "dict",
+                "options": {
+                    "fails": {
+                        "type": "int"
+                    },
+                    "window": {
+                        "type": "int"
+                    }
+                }
+            },
+            "timeouts": {
+                "type": "dict",
+                "options": {
+                    "dial": {
+                        "type": "int"
+                    },
+                    "response_header": {
+                        "type": "int"
+                    },
+                    "read": {
+                        "type": "int"
+                    },
+                    "write": {
+                        "type": "int"
+                    }
+                }
+            },
+            "verify_tls": {
+                "type": "bool"
+            },
+            "trusted_ca": {
+                "type": "str"
+            },
+            "tls_server_name": {
+                "type": "str"
+            },
+            "preserve_host": {
+                "type": "bool"
+            },
+            "h2c": {
+                "type": "bool"
             }
         }
     },
@@ -110,8 +196,55 @@ _HOST = {
             "window": {
                 "type": "int",
                 "required": True
+            },
+            "key": {
+                "type": "str",
+                "choices": [
+                    "ip",
+                    "header",
+                    "global"
+                ]
+            },
+            "header": {
+                "type": "str"
             }
         }
+    },
+    "path_limits": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "path": {
+                "type": "list",
+                "elements": "str",
+                "required": True
+            },
+            "requests": {
+                "type": "int",
+                "required": True
+            },
+            "window": {
+                "type": "int",
+                "required": True
+            },
+            "key": {
+                "type": "str",
+                "choices": [
+                    "ip",
+                    "header",
+                    "global"
+                ]
+            },
+            "header": {
+                "type": "str"
+            }
+        }
+    },
+    "max_concurrent": {
+        "type": "int"
+    },
+    "body_limit": {
+        "type": "int"
     },
     "tls": {
         "type": "dict",
@@ -135,6 +268,9 @@ _HOST = {
             "set": {
                 "type": "dict"
             },
+            "add": {
+                "type": "dict"
+            },
             "remove": {
                 "type": "list",
                 "elements": "str"
@@ -147,11 +283,18 @@ _HOST = {
             "set": {
                 "type": "dict"
             },
+            "add": {
+                "type": "dict"
+            },
             "remove": {
                 "type": "list",
                 "elements": "str"
             }
         }
+    },
+    "keep_headers": {
+        "type": "list",
+        "elements": "str"
     },
     "rules": {
         "type": "list",
@@ -168,11 +311,112 @@ _HOST = {
                     "type": {
                         "type": "str",
                         "choices": [
+                            "forward",
                             "fixed_response",
                             "redirect",
+                            "rewrite",
                             "block"
                         ],
                         "required": True
+                    },
+                    "upstreams": {
+                        "type": "list",
+                        "elements": "dict",
+                        "options": {
+                            "url": {
+                                "type": "str",
+                                "required": True
+                            },
+                            "weight": {
+                                "type": "int"
+                            },
+                            "max_requests": {
+                                "type": "int"
+                            }
+                        }
+                    },
+                    "proxy": {
+                        "type": "dict",
+                        "options": {
+                            "algorithm": {
+                                "type": "str",
+                                "choices": [
+                                    "round_robin",
+                                    "least_conn",
+                                    "ip_hash",
+                                    "random"
+                                ]
+                            },
+                            "sticky_cookie": {
+                                "type": "str"
+                            },
+                            "health_check": {
+                                "type": "dict",
+                                "options": {
+                                    "path": {
+                                        "type": "str"
+                                    },
+                                    "interval": {
+                                        "type": "int"
+                                    },
+                                    "timeout": {
+                                        "type": "int"
+                                    },
+                                    "fails": {
+                                        "type": "int"
+                                    },
+                                    "passes": {
+                                        "type": "int"
+                                    },
+                                    "status": {
+                                        "type": "str"
+                                    }
+                                }
+                            },
+                            "passive_check": {
+                                "type": "dict",
+                                "options": {
+                                    "fails": {
+                                        "type": "int"
+                                    },
+                                    "window": {
+                                        "type": "int"
+                                    }
+                                }
+                            },
+                            "timeouts": {
+                                "type": "dict",
+                                "options": {
+                                    "dial": {
+                                        "type": "int"
+                                    },
+                                    "response_header": {
+                                        "type": "int"
+                                    },
+                                    "read": {
+                                        "type": "int"
+                                    },
+                                    "write": {
+                                        "type": "int"
+                                    }
+                                }
+                            },
+                            "verify_tls": {
+                                "type": "bool"
+                            },
+                            "trusted_ca": {
+                                "type": "str"
+                            },
+                            "tls_server_name": {
+                                "type": "str"
+                            },
+                            "preserve_host": {
+                                "type": "bool"
+                            },
+                            "h2c": {
+                                "type": "bool"
+                            }
+                        }
                     },
                     "status": {
                         "type": "int"
@@ -184,6 +428,15 @@ _HOST = {
                         "type": "str"
                     },
                     "location": {
+                        "type": "str"
+                    },
+                    "path": {
+                        "type": "str"
+                    },
+                    "strip_prefix": {
+                        "type": "str"
+                    },
+                    "add_prefix": {
                         "type": "str"
                     }
                 }
@@ -212,12 +465,70 @@ _HOST = {
                     "remote_ip": {
                         "type": "list",
                         "elements": "str"
+                    },
+                    "host_header": {
+                        "type": "list",
+                        "elements": "str"
                     }
                 }
             }
         }
     },
+    "www": {
+        "type": "str",
+        "choices": [
+            "none",
+            "add",
+            "remove"
+        ]
+    },
+    "trailing_slash": {
+        "type": "str",
+        "choices": [
+            "keep",
+            "add",
+            "remove"
+        ]
+    },
+    "lan_only": {
+        "type": "bool"
+    },
+    "lan_networks": {
+        "type": "list",
+        "elements": "str"
+    },
+    "maintenance": {
+        "type": "dict",
+        "options": {
+            "enabled": {
+                "type": "bool"
+            },
+            "message": {
+                "type": "str"
+            },
+            "retry_after": {
+                "type": "int"
+            },
+            "allow": {
+                "type": "list",
+                "elements": "str"
+            }
+        }
+    },
+    "compression": {
+        "type": "bool"
+    },
+    "grpc": {
+        "type": "bool"
+    },
     "access_log": {
+        "type": "bool"
+    },
+    "raw_handlers": {
+        "type": "list",
+        "elements": "dict"
+    },
+    "raw_unrestricted": {
         "type": "bool"
     }
 }

@@ -168,6 +168,10 @@ def check_binary(binary: Path, arch: str) -> None:
         "http.handlers.rate_limit",
         "http.handlers.drop_trailers",
         "caddy.logging.encoders.lazy_json",
+        "http.handlers.host_map",
+        "http.handlers.host_answer",
+        "http.handlers.host_slots",
+        "http.handlers.trailing_slash",
     ):
         if module not in done.stdout.split():
             raise BuildError(f"the binary that was built lacks {module}: {done.stderr[-400:]}")

@@ -165,7 +165,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "rules[0].match.path_exact[0]",
     ),
     (
-        {"rules": [{"priority": 1, "match": {"method": ["get"]}, "action": {"type": "block"}}]},
+        {"rules": [{"priority": 1, "match": {"method": ["GET\n"]}, "action": {"type": "block"}}]},
         "rules[0].match.method[0]",
     ),
     (
@@ -177,7 +177,120 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "rules[0].match.remote_ip[0]",
     ),
     ({"access_log": "false"}, "access_log"),
+    # What the full model adds.
+    ({"upstreams": [{"url": "http://10.0.0.5:80", "max_requests": -1}]}, "upstreams[0].max_requests"),
+    ({"proxy": {"algorithm": "first"}}, "proxy.algorithm"),
+    ({"proxy": {"health_check": {"interval": 4}}}, "proxy.health_check.interval"),
+    ({"proxy": {"health_check": {"interval": 301}}}, "proxy.health_check.interval"),
+    ({"proxy": {"health_check": {"timeout": 31}}}, "proxy.health_check.timeout"),
+    ({"proxy": {"health_check": {"fails": 11}}}, "proxy.health_check.fails"),
+    ({"proxy": {"health_check": {"passes": 0}}}, "proxy.health_check.passes"),
+    ({"proxy": {"health_check": {"status": "200,204"}}}, "proxy.health_check.status"),
+    ({"proxy": {"health_check": {"status": "200-399"}}}, "proxy.health_check.status"),
+    ({"proxy": {"health_check": {"path": "/{env.HOME}"}}}, "proxy.health_check.path"),
+    ({"proxy": {"health_check": {"path": "health"}}}, "proxy.health_check.path"),
+    ({"proxy": {"sticky_cookie": "__Secure-argos_session"}}, "proxy.sticky_cookie"),
+    ({"proxy": {"sticky_cookie": "a;b"}}, "proxy.sticky_cookie"),
+    ({"proxy": {"verify_tls": False}}, "proxy.verify_tls"),
+    ({"proxy": {"timeouts": {"dial": 0}}}, "proxy.timeouts.dial"),
+    ({"proxy": {"timeouts": {"respond": 1}}}, "proxy.timeouts.respond"),
+    ({"upstreams": [{"url": "https://10.0.0.5:443"}], "proxy": {"trusted_ca": "no PEM"}}, "proxy.trusted_ca"),
+    ({"upstreams": [{"url": "https://10.0.0.5:443"}], "proxy": {"h2c": True}}, "proxy.h2c"),
+    (
+        {"upstreams": [*UPSTREAM, {"url": "http://10.0.0.6:80", "weight": 2}], "proxy": {"algorithm": "random"}},
+        "proxy.algorithm",
+    ),
+    ({"rate_limit": {"requests": 2001, "window": 1}}, "rate_limit.requests"),
+    ({"rate_limit": {"requests": 1, "window": 1, "key": "header"}}, "rate_limit.header"),
+    ({"rate_limit": {"requests": 1, "window": 1, "header": "X-Key"}}, "rate_limit.header"),
+    ({"path_limits": [{"requests": 1, "window": 1}]}, "path_limits[0].path"),
+    ({"path_limits": [{"path": ["login"], "requests": 1, "window": 1}]}, "path_limits[0].path[0]"),
+    ({"max_concurrent": 0}, "max_concurrent"),
+    ({"body_limit": -1}, "body_limit"),
+    ({"request_headers": {"add": {"X-Auth-User": "root"}}}, "request_headers.add.X-Auth-User"),
+    ({"keep_headers": ["X-Auth-User"]}, "keep_headers[0]"),
+    ({"keep_headers": ["x_auth_user"]}, "keep_headers[0]"),
+    ({"keep_headers": ["X-Auth.User"]}, "keep_headers[0]"),
+    ({"keep_headers": ["argos.host-id"]}, "keep_headers[0]"),
+    ({"keep_headers": ["REMOTE_USER"]}, "keep_headers[0]"),
+    ({"keep_headers": ["content_type"]}, "keep_headers[0]"),
+    ({"keep_headers": ["x_*"]}, "keep_headers[0]"),
+    ({"www": "yes"}, "www"),
+    ({"name": "www.home.example", "www": "remove"}, "www"),
+    ({"name": "*.home.example", "www": "add"}, "www"),
+    ({"trailing_slash": True}, "trailing_slash"),
+    ({"lan_networks": ["100.64.0.0/10"]}, "lan_networks"),
+    ({"maintenance": {"enabled": True, "message": "a\x00b"}}, "maintenance.message"),
+    ({"maintenance": {"retry_after": 0}}, "maintenance.retry_after"),
+    ({"grpc": True, "compression": True}, "compression"),
+    ({"raw_unrestricted": True}, "raw_unrestricted"),
+    ({"raw_handlers": [{"body": "x"}]}, "raw_handlers[0]"),
+    ({"raw_handlers": [{"handler": "file_server"}]}, "raw_handlers[0]"),
+    ({"raw_handlers": [{"handler": "static_response", "body": "{file./etc/hostname}"}]}, "raw_handlers[0]"),
+    ({"raw_handlers": [{"handler": "headers", "request": {"set": {"{env.HOME}": ["x"]}}}]}, "raw_handlers[0]"),
+    (
+        {"raw_handlers": [{"handler": "subroute", "routes": [{"handle": [{"handler": "reverse_proxy"}]}]}]},
+        "raw_handlers[0]",
+    ),
+    (
+        {"raw_handlers": [{"handler": "subroute", "routes": [{"match": [{"file": {"root": "/etc"}}], "handle": []}]}]},
+        "raw_handlers[0]",
+    ),
+    ({"rules": [{"priority": 1, "action": {"type": "forward"}}]}, "rules[0].action.upstreams"),
+    (
+        {"rules": [{"priority": 1, "action": {"type": "forward", "upstreams": [{"url": "http://127.0.0.1:2019"}]}}]},
+        "rules[0].action.upstreams[0].url",
+    ),
+    ({"rules": [{"priority": 1, "action": {"type": "rewrite"}}]}, "rules[0].action"),
+    ({"rules": [{"priority": 1, "action": {"type": "rewrite", "path": "/{env.HOME}"}}]}, "rules[0].action.path"),
+    (
+        {"rules": [{"priority": 1, "action": {"type": "rewrite", "path": "/a", "add_prefix": "/b"}}]},
+        "rules[0].action.path",
+    ),
+    (
+        {"rules": [{"priority": 1, "match": {"host_header": ["A b"]}, "action": {"type": "block"}}]},
+        "rules[0].match.host_header[0]",
+    ),
 ]
+
+ELSEWHERE = [
+    "{http.request.uri}",
+    "{http.request.uri.path}/",
+    "/{http.request.uri.path}",
+    "/{http.request.host}",
+    "//evil.example",
+    "/\\evil.example",
+    "https://{http.request.uri.query}",
+    "https://new.example{http.request.uri.query}",
+    "https://new.example{http.request.host}",
+    "https://user@new.example/",
+    "{http.request.scheme}:{http.request.uri}",
+]
+
+
+@pytest.mark.parametrize("location", ELSEWHERE)
+def test_a_redirect_in_which_a_visitor_could_choose_the_host_is_refused(location: str) -> None:
+    """``GET //evil.example/`` is a request that anybody's link can make."""
+    rules = [{"priority": 1, "action": {"type": "redirect", "location": location}}]
+    assert errors_of({"hosts": [host(rules=rules)]}) == [(f"host/{NAME}", "rules[0].action.location")]
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "/",
+        "/new",
+        "/new{http.request.uri}",
+        "https://new.example",
+        "https://new.example:8443/a?b={http.request.uri.query}",
+        "https://new.example{http.request.uri}",
+        "https://[2001:db8::1]/x",
+        "{http.request.scheme}://{http.request.host}{http.request.uri.path}/",
+    ],
+)
+def test_a_redirect_to_a_place_of_the_operators_is_taken(location: str) -> None:
+    rules = [{"priority": 1, "action": {"type": "redirect", "location": location}}]
+    assert decode_host(host(rules=rules)).rules[0].action == Redirect(location)
 
 
 @pytest.mark.parametrize(("bad", "field"), REFUSED)

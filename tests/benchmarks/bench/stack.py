@@ -275,21 +275,23 @@ def decide_elsewhere(config: dict[str, Any], host: str, make: Callable[[dict[str
     """Let ``host`` ask the named route that ``make`` makes of the gate's; all else stays as rendered."""
     server = config["apps"]["http"]["servers"]["plain"]
     server["named_routes"][host] = make(server["named_routes"][GATE_ROUTE])
-    invoked = [handler for handler in _handlers(_host_route(server["routes"], host)) if handler["handler"] == "invoke"]
+    invoked = [handler for handler in _handlers(_host_routes(server["routes"], host)) if handler["handler"] == "invoke"]
     if len(invoked) != 1:
         raise AssertionError(f"{host}: {len(invoked)} handlers ask the gate, not 1: the rendering has changed")
     invoked[0]["name"] = host
 
 
-def _host_route(routes: list[dict[str, Any]], host: str) -> dict[str, Any]:
-    return next(route for route in routes if any(host in one.get("host", ()) for one in route.get("match", ())))
+def _host_routes(routes: list[dict[str, Any]], host: str) -> list[dict[str, Any]]:
+    maps = [handler["hosts"] for handler in _handlers(routes) if handler["handler"] == "host_map"]
+    found: list[dict[str, Any]] = next(hosts[host] for hosts in maps if host in hosts)
+    return found
 
 
-def _handlers(route: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for handler in route["handle"]:
-        yield handler
-        for inner in handler.get("routes", ()):
-            yield from _handlers(inner)
+def _handlers(routes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for route in routes:
+        for handler in route["handle"]:
+            yield handler
+            yield from _handlers(handler.get("routes", []))
 
 
 def decided_by_panel(gate: dict[str, Any], panel_socket: Path) -> dict[str, Any]:

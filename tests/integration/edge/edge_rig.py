@@ -89,9 +89,19 @@ class EchoHandler(BaseHTTPRequestHandler):
     """Answers with the request it got; ``/answer?set-cookie=…&status=…`` answers as asked; an upgrade echoes lines."""
 
     protocol_version = "HTTP/1.1"
+    upstream: EchoUpstream
 
     def answer(self) -> None:
-        """Any request."""
+        """Any request; ``/held`` waits for the test, ``/events`` and ``/hints`` are what their names say."""
+        path = urlsplit(self.path).path
+        self.upstream.seen(path, self.headers.get("Host", ""))
+        if path == "/held":
+            self.upstream.held.wait(20)
+        if path == "/events":
+            self.events()
+            return
+        if path == "/hints":
+            self.wfile.write(b"HTTP/1.1 103 Early Hints\r\nSet-Cookie: argos_session=planted\r\n\r\n")
         if self.headers.get("Upgrade"):
             self.upgrade()
             return
@@ -99,7 +109,7 @@ class EchoHandler(BaseHTTPRequestHandler):
         query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
         headers = [list(pair) for pair in self.headers.items()]
         body = json.dumps({"method": self.command, "path": self.path, "headers": headers, "length": length}).encode()
-        self.send_response(int(query.get("status", ["200"])[0]))
+        self.send_response(self.upstream.statuses.get(path) or int(query.get("status", ["200"])[0]))
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         for name in ("set-cookie", "x-powered-by"):
@@ -108,6 +118,16 @@ class EchoHandler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+    def events(self) -> None:
+        """One event, and then the test is waited for."""
+        self.upstream.held.clear()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        self.wfile.write(b"data: first\n\n")
+        self.upstream.held.wait(20)
+        self.close_connection = True
 
     def read_body(self) -> int:
         """Read the body and count it; trailers are merged into the headers, as some servers do."""
@@ -133,25 +153,45 @@ class EchoHandler(BaseHTTPRequestHandler):
             self.wfile.write(b"echo " + line)
         self.close_connection = True
 
-    do_GET = do_POST = do_PUT = do_HEAD = answer  # noqa: N815 - http.server's names
+    do_GET = do_POST = do_PUT = do_HEAD = do_DELETE = answer  # noqa: N815 - http.server's names
 
     def log_message(self, *_unused: object) -> None:
         """Say nothing."""
 
 
 class EchoUpstream:
-    """An upstream on a port of its own."""
+    """An upstream on a port of its own, that remembers what it was asked for.
+
+    ``statuses`` are answers by path; requests for ``/held`` are answered while ``held`` is set.
+    """
 
     def __init__(self) -> None:
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), EchoHandler)
+        self.paths: list[str] = []
+        self.hosts: set[str] = set()
+        self.statuses: dict[str, int] = {}
+        self.held = threading.Event()
+        self.held.set()
+        handler = type("Handler", (EchoHandler,), {"upstream": self})
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    @property
+    def requests(self) -> int:
+        """How many there were."""
+        return len(self.paths)
+
+    def seen(self, path: str, host: str) -> None:
+        """Remember a request."""
+        self.paths.append(path)
+        self.hosts.add(host)
 
     def __enter__(self) -> Self:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         return self
 
     def __exit__(self, *_unused: object) -> None:
+        self.held.set()
         self.server.shutdown()
         self.server.server_close()
 

@@ -1,5 +1,6 @@
-// argos-caddy is Caddy with the handlers that guard every published host: the WAF, the CrowdSec bouncer, and one that
-// drops request trailers; and with a log encoder that costs nothing while nothing is logged.
+// argos-caddy is Caddy with the handlers that find and guard every published host: the WAF, the CrowdSec bouncer, and small
+// ones for dispatch, what upstreams answer, and request trailers; and with a log encoder that costs nothing while nothing
+// is logged.
 package main
 
 import (
@@ -12,6 +13,7 @@ import (
 
 	_ "argos-caddy/counters"
 	_ "argos-caddy/crowdsec"
+	_ "argos-caddy/hosts"
 	_ "argos-caddy/lazylog"
 	_ "argos-caddy/trailers"
 	_ "argos-caddy/waf"

@@ -209,6 +209,8 @@ class ApplyEngine:
                 for change in planned.changes:
                     target = f"{change.kind}/{change.name}"
                     self._audit.record(connection, actor, "config.apply", target, change.before, change.after)
+                    if raw := planning.raw_handlers(change):
+                        self._audit.record(connection, actor, "config.raw_handlers", target, None, raw)
                 if break_glass.ends_sign_ins(state, planned.state):
                     break_glass.end_sign_ins(connection, self._audit, actor)
         except BaseException as problem:

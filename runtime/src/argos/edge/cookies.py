@@ -1,4 +1,4 @@
-"""Taking Argos's cookies out of what upstreams receive and send (AUT-3).
+"""Taking Argos's cookies out of what upstreams receive (AUT-3); of what they send, Caddy's ``host_answer`` does.
 
 A published application must neither learn a visitor's session nor plant one. The
 patterns are RE2, and hold no braces, which Caddy would read as a placeholder.
@@ -17,9 +17,6 @@ SENT = rf"(?i)(?:^|;){_NAME}[^;]*"
 
 LEADING = r"^[\x00-\x20;]+"
 """What the removal of the first cookie leaves at the header's beginning."""
-
-PLANTED = rf"(?is)^{_NAME}.*$"
-"""A whole Set-Cookie header that names one of ours."""
 
 
 def strip_request_route() -> dict[str, Any]:
@@ -44,8 +41,3 @@ def strip_request_route() -> dict[str, Any]:
             },
         ],
     }
-
-
-def planted_replacements() -> dict[str, Any]:
-    """``replace`` operations for a response: a Set-Cookie that names one of ours becomes an empty one."""
-    return {"Set-Cookie": [{"search_regexp": PLANTED}]}

@@ -42,6 +42,7 @@ def crosscheck(
     errors.extend(_count_errors(state))
     lapi_port = urlsplit(state.crowdsec.lapi_url).port
     ports = {*our_ports, *([lapi_port] if lapi_port else [])}
+    errors.extend(_name_errors(hosts, edge))
     for host in hosts:
         errors.extend(_host_errors(host, edge, mode))
         errors.extend(_upstream_errors(host, ports))
@@ -130,16 +131,28 @@ def _secret_errors(state: State, secrets: Collection[str]) -> Iterator[FieldErro
 
 
 def _upstream_errors(host: Host, ports: Collection[int]) -> Iterator[FieldError]:
-    for index, upstream in enumerate(host.upstreams):
-        parts = urlsplit(upstream.url)
-        name = parts.hostname or ""
-        if parts.port in ports and is_loopback(name, parse_address(name)):
-            yield FieldError(
-                f"host/{host.name}",
-                f"upstreams[{index}].url",
-                f"is {upstream.url!r}, one of Argos's own services",
-                "a server that is not Argos's own",
-            )
+    for place, upstreams in host.groups():
+        for index, upstream in enumerate(upstreams):
+            parts = urlsplit(upstream.url)
+            name = parts.hostname or ""
+            if parts.port in ports and is_loopback(name, parse_address(name)):
+                yield FieldError(
+                    f"host/{host.name}",
+                    f"{place}[{index}].url",
+                    f"is {upstream.url!r}, one of Argos's own services",
+                    "a server that is not Argos's own",
+                )
+
+
+def _name_errors(hosts: Collection[Host], edge: EdgeSettings) -> Iterator[FieldError]:
+    """``www`` gives a host a second name, which nobody else may have."""
+    taken = {host.name for host in hosts} | {edge.panel_host}
+    for host in hosts:
+        for name in host.names():
+            if name != host.name and name in taken:
+                yield FieldError(
+                    f"host/{host.name}", "www", f"is {host.www}, and {name!r} is declared by itself", "one of the two"
+                )
 
 
 @cache

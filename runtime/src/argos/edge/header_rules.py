@@ -54,6 +54,25 @@ def header_name_problem(name: str) -> str | None:
     return None
 
 
+# Caddy drops the "-" spelling of a kept name for every host: never one that browsers or applications live by.
+_INDISPENSABLE = re.compile(
+    r"(accept|access|cache|content|cf|cross|early|if|last|max|origin|priority|proxy|sec|upgrade|user|www|x-csrf|"
+    r"x-request|x-requested|x-http)-"
+)
+
+
+def kept_name_problem(name: str) -> str | None:
+    """What is wrong with letting the field ``name`` through, which has a ``_`` or a ``.``, or None (FWD-1)."""
+    if "_" not in name and "." not in name:
+        return "has neither '_' nor '.', and needs no permission"
+    if problem := header_name_problem(name.replace(".", "_")):
+        return problem
+    folded = name.lower().replace("_", "-").replace(".", "-")
+    if _INDISPENSABLE.match(folded):
+        return f"would take {folded!r} from every host"
+    return None
+
+
 def header_value_problem(value: str) -> str | None:
     """What is wrong with a field's value, or None (RFC 9110 §5.5)."""
     if _CONTROL.search(value):

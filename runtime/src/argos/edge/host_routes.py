@@ -1,97 +1,110 @@
-"""One published host, from its name to its upstream, and how a request finds it among many."""
+"""One published host, from its name to its upstream."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from argos.edge import client_network, cookies, proxying, waf_policy
+from argos.edge import cookies, proxying, rate_limits, visitors, waf_policy
 from argos.edge.context import RenderContext
 from argos.edge.error_pages import HSTS
 from argos.edge.model import Host
 from argos.edge.placeholders import operator_text
 from argos.edge.rules import rule_route
 
-GROUP = 32
+# Text, and never text/event-stream or application/grpc: a compressor holds back what a stream wants to say now.
+_COMPRESSED = (
+    "application/atom+xml*",
+    "application/javascript*",
+    "application/json*",
+    "application/manifest+json*",
+    "application/rss+xml*",
+    "application/wasm*",
+    "application/xhtml+xml*",
+    "application/xml*",
+    "font/ttf*",
+    "image/svg+xml*",
+    "text/css*",
+    "text/csv*",
+    "text/html*",
+    "text/javascript*",
+    "text/markdown*",
+    "text/plain*",
+    "text/xml*",
+)
 
 
-def host_route(host: Host, context: RenderContext, *, hsts: bool, fallback: bool) -> dict[str, Any]:
-    """Everything a request to ``host`` passes, in order: rate limit, WAF, gate, rules, upstream.
+def host_routes(
+    host: Host, context: RenderContext, *, hsts: bool, fallback: bool, kept: frozenset[str] = frozenset()
+) -> list[dict[str, Any]]:
+    """Everything a request to ``host`` passes, in order: who may come at all, limits, WAF, gate, rules, upstream.
 
     In the fallback, a host whose declaration names a secret answers 503: its
     credential may not be there, and an empty one would be sent in its place.
+
+    Args:
+        host: what is declared.
+        context: paths and ports of the guest.
+        hsts: whether answers carry Strict-Transport-Security.
+        fallback: whether this is for the configuration without credentials.
+        kept: header names with ``_`` or ``.`` that any host keeps; those that this one does not, it drops.
     """
+    routes: list[dict[str, Any]] = [{"handle": _answer(host, hsts=hsts)}]
     if fallback and host.secret_names():
-        routes = [{"handle": [{"handler": "error", "status_code": 503, "error": "this host's secrets are not ready"}]}]
-    else:
-        routes = [{"handle": _guards(host, hsts=hsts)}]
-        if host.auth.required:  # before the rules: whatever a protected host answers, only the signed-in see it
-            routes += proxying.gate_routes(host.auth)
-        routes += [rule_route(rule) for rule in host.rules]
-        routes += _deliver(host, context)
-    return {
-        "match": [{"host": [host.name]}],
-        "handle": [{"handler": "subroute", "routes": routes}],
-        "terminal": True,
-    }
+        error = {"handler": "error", "status_code": 503, "error": "this host's secrets are not ready"}
+        return [*routes, {"handle": [error]}]
+    routes += visitors.routes(host)
+    routes.append({"handle": _guards(host)})
+    if host.auth.required:  # before the rules: whatever a protected host answers, only the signed-in see it
+        routes += proxying.gate_routes(host.auth)
+    if host.trailing_slash != "keep":
+        routes.append({"handle": [{"handler": "trailing_slash", "mode": host.trailing_slash}]})
+    dropped = kept - frozenset(name.lower() for name in host.keep_headers)
+    routes += [rule_route(rule, host, context, dropped) for rule in host.rules]
+    if host.raw_handlers:
+        routes.append({"handle": list(host.raw_handlers)})
+    return routes + _deliver(host, context, dropped)
 
 
-def dispatch(routes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put many host routes behind matchers of 32 hosts each: Caddy tries a flat list one by one.
-
-    Wildcards stay last, so that a host of its own always wins over them.
-    """
-    exact = [route for route in routes if not _name(route).startswith("*")]
-    wild = [route for route in routes if _name(route).startswith("*")]
-    if len(exact) <= GROUP:
-        return [*exact, *wild]
-    groups = [exact[start : start + GROUP] for start in range(0, len(exact), GROUP)]
-    return [_group(members) for members in groups] + wild
+def _guards(host: Host) -> list[dict[str, Any]]:
+    handlers: list[dict[str, Any]] = [{"handler": "host_slots", "host": host.name, "limit": host.max_concurrent}]
+    if host.body_limit:
+        handlers.append({"handler": "request_body", "max_size": host.body_limit})
+    handlers += rate_limits.handlers(host)
+    return [*handlers, *waf_policy.handlers(host)]
 
 
-def _group(members: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "match": [{"host": [_name(route) for route in members]}],
-        "handle": [{"handler": "subroute", "routes": list(members)}],
-        "terminal": True,
-    }
-
-
-def _name(route: dict[str, Any]) -> str:
-    name: str = route["match"][0]["host"][0]
-    return name
-
-
-def _guards(host: Host, *, hsts: bool) -> list[dict[str, Any]]:
-    handlers: list[dict[str, Any]] = [{"handler": "vars", proxying.HOST_VARIABLE: host.name}, _response(host, hsts)]
-    if host.rate_limit is not None:
-        zone = {
-            "key": client_network.PLACEHOLDER,
-            "max_events": host.rate_limit.requests,
-            "window": f"{host.rate_limit.window}s",
-        }
-        # Zone names are global in the process: the host's name makes them distinct.
-        handlers.append({"handler": "rate_limit", "rate_limits": {host.name: zone}})
-    handlers += waf_policy.handlers(host)
+def _answer(host: Host, *, hsts: bool) -> list[dict[str, Any]]:
+    """What is done to every answer, whoever gives it; ``headers`` is deferred for that."""
+    handlers: list[dict[str, Any]] = [
+        {"handler": "vars", proxying.HOST_VARIABLE: host.name},
+        {"handler": "host_answer"},
+    ]
+    if host.compression:
+        match = {"headers": {"Content-Type": list(_COMPRESSED)}}
+        handlers.append(
+            {"handler": "encode", "encodings": {"zstd": {}, "gzip": {}}, "prefer": ["zstd", "gzip"], "match": match}
+        )
+    operations: dict[str, Any] = {}
+    wanted = _texts(host.response_headers.set)
+    if hsts:
+        wanted["Strict-Transport-Security"] = [HSTS]
+    if wanted:
+        operations["set"] = wanted
+    if added := _texts(host.response_headers.add):
+        operations["add"] = added
+    if host.response_headers.remove:
+        operations["delete"] = list(host.response_headers.remove)
+    if operations:
+        handlers.append({"handler": "headers", "response": {"deferred": True, **operations}})
     return handlers
 
 
-def _response(host: Host, hsts: bool) -> dict[str, Any]:
-    """Deferred, so that it is done to what upstreams and rules answer, whatever they set."""
-    wanted = {
-        name: [operator_text(value)] for name, value in host.response_headers.set.items() if isinstance(value, str)
-    }
-    if hsts:
-        wanted["Strict-Transport-Security"] = [HSTS]
-    operations: dict[str, Any] = {"deferred": True, "replace": cookies.planted_replacements()}
-    if wanted:
-        operations["set"] = wanted
-    if host.response_headers.remove:
-        operations["delete"] = list(host.response_headers.remove)
-    return {"handler": "headers", "response": operations}
+def _texts(values: dict[str, Any]) -> dict[str, list[str]]:
+    return {name: [operator_text(value)] for name, value in values.items() if isinstance(value, str)}
 
 
-def _deliver(host: Host, context: RenderContext) -> list[dict[str, Any]]:
+def _deliver(host: Host, context: RenderContext, dropped: frozenset[str]) -> list[dict[str, Any]]:
     if not host.upstreams:
         return [{"handle": [{"handler": "error", "status_code": 404, "error": "no rule of the host matched"}]}]
-    return [cookies.strip_request_route(), {"handle": [proxying.upstream_proxy(host, context)]}]
+    proxy = proxying.upstream_proxy(host, host.upstreams, host.proxy, context, dropped)
+    return [cookies.strip_request_route(), {"handle": [proxy]}]

@@ -178,8 +178,21 @@ def plan(state: State, document: Document) -> Plan:
     for key in _removed(state.resources, document):
         desired.pop(key, None)
     changes = tuple(_changes(state.resources, desired))
+    warnings += [
+        f"{change.kind}/{change.name} has raw Caddy handlers: nothing of what they do is checked"
+        for change in changes
+        if raw_handlers(change)
+    ]
     after = State(desired) if changes else state
     return Plan(changes, state.etag(), after, tuple(warnings))
+
+
+def raw_handlers(change: Change) -> dict[str, Any] | None:
+    """What of ``change`` is past every check: the raw handlers that it declares, None without."""
+    after = change.after or {}
+    if not after.get("raw_handlers"):
+        return None
+    return {name: after[name] for name in ("raw_handlers", "raw_unrestricted")}
 
 
 def _declared(document: Document) -> Iterator[tuple[Key, Any]]:

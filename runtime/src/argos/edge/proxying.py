@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from argos.edge.context import RenderContext
-from argos.edge.model import Auth, Host, SecretName
+from argos.edge.inline_ca import inline_certificates
+from argos.edge.model import Auth, HeaderValue, HealthCheck, Host, Proxy, SecretName, Upstream
 from argos.edge.names import dial_of
 from argos.edge.placeholders import operator_text
 
@@ -133,48 +134,119 @@ def panel_routes(context: RenderContext, auth_proxies: tuple[str, ...]) -> list[
     return routes
 
 
-def upstream_proxy(host: Host, context: RenderContext) -> dict[str, Any]:
-    """The last handler of a host."""
-    dials = [dial_of(upstream.url) for upstream in host.upstreams]
+def upstream_proxy(
+    host: Host, upstreams: tuple[Upstream, ...], proxy: Proxy, context: RenderContext, dropped: frozenset[str]
+) -> dict[str, Any]:
+    """The last handler of a request to ``host``: one group of upstreams.
+
+    Args:
+        host: whose headers are set, and whether identities travel.
+        upstreams: the group, of one scheme.
+        proxy: how it is spoken to.
+        context: for the placeholders of secrets.
+        dropped: header names that another host keeps and this one does not.
+    """
+    dials = [dial_of(upstream.url) for upstream in upstreams]
+    handler: dict[str, Any] = {
+        "handler": "reverse_proxy",
+        "upstreams": [
+            {"dial": dial, **({"max_requests": upstream.max_requests} if upstream.max_requests else {})}
+            for upstream, (dial, _unused) in zip(upstreams, dials, strict=True)
+        ],
+        "transport": _transport(proxy, tls=any(tls for _unused, tls in dials), grpc=host.grpc),
+        "stream_close_delay": _STREAM_CLOSE_DELAY,
+        "headers": {"request": _request_operations(host, proxy, context, dropped)},
+    }
+    checks: dict[str, Any] = {}
+    if len(dials) > 1:
+        handler["load_balancing"] = {"selection_policy": _selection(upstreams, proxy), "retries": 2}
+        if proxy.passive_check.fails:
+            checks["passive"] = {
+                "fail_duration": f"{proxy.passive_check.window}s",
+                "max_fails": proxy.passive_check.fails,
+            }
+    if proxy.health_check is not None:
+        checks["active"] = _active_check(proxy.health_check, host, proxy)
+    if checks:
+        handler["health_checks"] = checks
+    return handler
+
+
+def _transport(proxy: Proxy, *, tls: bool, grpc: bool) -> dict[str, Any]:
+    timeouts = proxy.timeouts
     transport: dict[str, Any] = {
         "protocol": "http",
-        "dial_timeout": "5s",
-        "response_header_timeout": "5m",
+        "dial_timeout": f"{timeouts.dial}s",
         "keep_alive": {"max_idle_conns_per_host": 64},
     }
-    if any(tls for _unused, tls in dials):
-        transport["tls"] = {}
-    proxy: dict[str, Any] = {
-        "handler": "reverse_proxy",
-        "upstreams": [{"dial": dial} for dial, _unused in dials],
-        "transport": transport,
-        "stream_close_delay": _STREAM_CLOSE_DELAY,
-        "headers": {"request": _request_operations(host, context)},
-    }
-    if len(dials) > 1:
-        proxy["load_balancing"] = _balancing(host)
-        proxy["health_checks"] = {"passive": {"fail_duration": "30s", "max_fails": 3}}
-    return proxy
+    for name in ("response_header", "read", "write"):
+        if seconds := getattr(timeouts, name):
+            transport[f"{name}_timeout"] = f"{seconds}s"
+    if tls:
+        transport["tls"] = _upstream_tls(proxy)
+    if grpc:
+        transport["versions"] = ["2"] if tls else ["h2c"]
+    elif proxy.h2c:
+        transport["versions"] = ["h2c"]
+    return transport
 
 
-def _balancing(host: Host) -> dict[str, Any]:
-    weights = [upstream.weight for upstream in host.upstreams]
-    policy: dict[str, Any] = {"policy": "round_robin"}
-    if len(set(weights)) > 1:
+def _upstream_tls(proxy: Proxy) -> dict[str, Any]:
+    tls: dict[str, Any] = {}
+    if not proxy.verify_tls:
+        tls["insecure_skip_verify"] = True
+    if proxy.trusted_ca:
+        tls["ca"] = {"provider": "inline", "trusted_ca_certs": inline_certificates(proxy.trusted_ca)}
+    if proxy.tls_server_name:
+        tls["server_name"] = proxy.tls_server_name
+    return tls
+
+
+def _selection(upstreams: tuple[Upstream, ...], proxy: Proxy) -> dict[str, Any]:
+    weights = [upstream.weight for upstream in upstreams]
+    policy: dict[str, Any] = {"policy": proxy.algorithm}
+    if proxy.algorithm == "ip_hash":
+        policy = {"policy": "client_ip_hash"}  # Caddy's ip_hash knows the peer alone, who may be a proxy in front
+    elif len(set(weights)) > 1:
         policy = {"policy": "weighted_round_robin", "weights": weights}
-    return {"selection_policy": policy, "retries": 2}
+    if proxy.sticky_cookie:
+        policy = {"policy": "cookie", "name": proxy.sticky_cookie, "fallback": policy}
+    return policy
 
 
-def _request_operations(host: Host, context: RenderContext) -> dict[str, Any]:
+def _active_check(check: HealthCheck, host: Host, proxy: Proxy) -> dict[str, Any]:
+    active: dict[str, Any] = {
+        "uri": check.path,
+        "interval": f"{check.interval}s",
+        "timeout": f"{check.timeout}s",
+        "fails": check.fails,
+        "passes": check.passes,
+        # Caddy takes one digit for the whole class.
+        "expect_status": int(check.status[0]) if "-" in check.status else int(check.status),
+    }
+    if proxy.preserve_host and not host.name.startswith("*"):
+        active["headers"] = {"Host": [host.names()[0]]}
+    return active
+
+
+def _request_operations(host: Host, proxy: Proxy, context: RenderContext, dropped: frozenset[str]) -> dict[str, Any]:
     """Set here and not before: a client's ``Connection: X-Auth-User`` strips what stood there earlier (FWD-1)."""
     wanted: dict[str, list[str]] = {"X-Real-Ip": ["{http.vars.client_ip}"]}
-    removed = list(host.request_headers.remove)
-    for name, value in host.request_headers.set.items():
-        wanted[name] = [context.secret(value.secret) if isinstance(value, SecretName) else operator_text(value)]
+    removed = [*host.request_headers.remove, *sorted(dropped)]
+    if not proxy.preserve_host:
+        wanted["Host"] = ["{http.reverse_proxy.upstream.hostport}"]
+    wanted.update({name: [_value(value, context)] for name, value in host.request_headers.set.items()})
     if host.auth.required:
         wanted.update({name: [f"{{http.vars.{_variable(name)}}}"] for name in _IDENTITY})
         if host.auth.paths:  # AUT-2: some frameworks serve the path that these name instead of the request's
             removed += ["X-Original-Url", "X-Rewrite-Url"]
     else:
         removed.append("X-Auth-*")
-    return {"set": wanted, "delete": [*removed, "Argos-*", "Remote-*"]}
+    operations: dict[str, Any] = {"set": wanted, "delete": [*removed, "Argos-*", "Remote-*"]}
+    if host.request_headers.add:
+        operations["add"] = {name: [_value(value, context)] for name, value in host.request_headers.add.items()}
+    return operations
+
+
+def _value(value: HeaderValue, context: RenderContext) -> str:
+    return context.secret(value.secret) if isinstance(value, SecretName) else operator_text(value)

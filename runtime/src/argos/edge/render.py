@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from argos.edge import access_log, client_network, error_pages, proxying, waf_policy
+from argos.edge import access_log, client_network, error_pages, proxying, rate_limits, visitors, waf_policy
 from argos.edge.certificates import connection_policies, tls_app
 from argos.edge.context import RenderContext
-from argos.edge.host_routes import dispatch, host_route
+from argos.edge.host_routes import host_routes
 from argos.edge.model import CrowdsecSettings, EdgeSettings, Host, Tls
 from argos.edge.plan import State
+from argos.edge.proxy_presets import proxy_ranges
 
 _TIMEOUTS = {
     "read_header_timeout": "10s",
@@ -36,7 +37,7 @@ def render(state: State, context: RenderContext, *, fallback: bool = False) -> d
     panel_secure = panel is not None and default_tls.mode != "off"
     server = _Server(edge, state.crowdsec, context, fallback)
 
-    certificates = [(host.name, host.tls or default_tls) for host in secure]
+    certificates = [(name, host.tls or default_tls) for host in secure for name in host.names()]
     if panel and panel_secure:
         certificates.append((panel, default_tls))
     redirected = sorted(name for name, _unused in certificates)
@@ -74,7 +75,8 @@ class _Server:
         self._hsts = context.mode == "behind_caddy"
 
     def secure(self, hosts: list[Host], panel: str | None) -> dict[str, Any]:
-        routes = self._entrance(hosts) + self._panel(panel, hsts=self._hsts) + self._hosts(hosts, hsts=self._hsts)
+        routes = self._entrance(hosts) + self._panel(panel, hsts=self._hsts)
+        routes += _host_map(self._hosts(hosts, scheme="https"))
         return {
             **self._base(self._context.https_port, hosts, hsts=self._hsts),
             "protocols": ["h1", "h2", "h3"],
@@ -87,11 +89,9 @@ class _Server:
 
     def plain(self, hosts: list[Host], redirected: list[str], panel: str | None) -> dict[str, Any]:
         routes = self._entrance(hosts) + self._panel(panel, hsts=False)
-        # A wildcard without TLS must not answer on port 80 for a name that has TLS, the panel's among them (ING-6).
-        for wild in (False, True):
-            routes += self._hosts([host for host in hosts if host.name.startswith("*") == wild], hsts=False)
-            if names := [name for name in redirected if name.startswith("*") == wild]:
-                routes.append(self._to_https(names))
+        # A wildcard without TLS does not answer on port 80 for a name that has TLS (ING-6): a name of its own wins.
+        to_https = [self._to_https()]
+        routes += _host_map({**dict.fromkeys(redirected, to_https), **self._hosts(hosts, scheme="http")})
         return {
             **self._base(self._context.http_port, hosts, hsts=False),
             "protocols": ["h1"],
@@ -104,12 +104,17 @@ class _Server:
             **_TIMEOUTS,
             # Which names have certificates and which are redirected is said by us alone.
             "automatic_https": {"disable": True},
-            "logs": access_log.server_logs(host.name for host in hosts if not host.access_log),
+            "logs": access_log.server_logs(name for host in hosts if not host.access_log for name in host.names()),
             "errors": error_pages.routes(hsts=hsts),
             "trusted_proxies_strict": 1,
         }
         if self._edge and self._edge.trusted_proxies:
-            base["trusted_proxies"] = {"source": "static", "ranges": list(self._edge.trusted_proxies)}
+            base["trusted_proxies"] = {"source": "static", "ranges": proxy_ranges(self._edge.trusted_proxies)}
+        kept = sorted({name.lower() for host in hosts for name in host.keep_headers})
+        if under := [name for name in kept if "_" in name]:
+            base["expected_underscore_headers"] = under
+        if dotted := [name for name in kept if "." in name]:
+            base["expected_dot_headers"] = dotted
         if any(host.auth.required for host in hosts):
             base["named_routes"] = {proxying.GATE_ROUTE: proxying.gate_route(self._context)}
         return base
@@ -128,7 +133,7 @@ class _Server:
         handlers: list[dict[str, Any]] = [strip, {"handler": "drop_trailers"}]
         if self._crowdsec.enabled:
             handlers.append({"handler": "crowdsec"})
-        if any(host.rate_limit for host in hosts):
+        if any(rate_limits.by_address(host) for host in hosts):
             handlers.append(client_network.handler())
         return [{"handle": handlers}]
 
@@ -137,8 +142,7 @@ class _Server:
             return []
         routes = proxying.panel_routes(self._context, self._edge.auth_proxies)
         if hsts:
-            wanted = {"Strict-Transport-Security": [error_pages.HSTS]}
-            routes.insert(0, {"handle": [{"handler": "headers", "response": {"deferred": True, "set": wanted}}]})
+            routes.insert(0, _hsts_route())
         return [
             {
                 "match": [{"host": [name]}],
@@ -147,22 +151,34 @@ class _Server:
             }
         ]
 
-    def _hosts(self, hosts: list[Host], *, hsts: bool) -> list[dict[str, Any]]:
-        return dispatch([host_route(host, self._context, hsts=hsts, fallback=self._fallback) for host in hosts])
+    def _hosts(self, hosts: list[Host], *, scheme: str) -> dict[str, list[dict[str, Any]]]:
+        """The routes of each name, a host's second one among them."""
+        kept = frozenset(name.lower() for host in hosts for name in host.keep_headers)
+        hsts = scheme == "https" and self._hsts
+        routes = {}
+        for host in hosts:
+            name, *others = host.names()
+            routes[name] = host_routes(host, self._context, hsts=hsts, fallback=self._fallback, kept=kept)
+            port = self._context.https_port if scheme == "https" else self._context.http_port
+            for other in others:
+                moved = visitors.to_other_name(name, scheme, port)
+                routes[other] = [*([_hsts_route()] if hsts else []), moved]
+        return routes
 
-    def _to_https(self, names: list[str]) -> dict[str, Any]:
+    def _to_https(self) -> dict[str, Any]:
         port = "" if self._context.https_port == 443 else f":{self._context.https_port}"
-        return {
-            "match": [{"host": names}],
-            "handle": [
-                {
-                    "handler": "static_response",
-                    "status_code": 308,
-                    "headers": {"Location": [f"https://{{http.request.host}}{port}{{http.request.uri}}"]},
-                }
-            ],
-            "terminal": True,
-        }
+        location = f"https://{{http.request.host}}{port}{{http.request.uri}}"
+        return {"handle": [{"handler": "static_response", "status_code": 308, "headers": {"Location": [location]}}]}
+
+
+def _host_map(routes: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Routes by host name: Caddy tries a flat list one by one, and the last of a thousand would wait for it."""
+    return [{"handle": [{"handler": "host_map", "hosts": routes}]}] if routes else []
+
+
+def _hsts_route() -> dict[str, Any]:
+    wanted = {"Strict-Transport-Security": [error_pages.HSTS]}
+    return {"handle": [{"handler": "headers", "response": {"deferred": True, "set": wanted}}]}
 
 
 def _misdirected() -> dict[str, Any]:

@@ -1,16 +1,20 @@
-"""An operator's rules of a host, as Caddy routes: the first that matches answers."""
+"""An operator's rules of a host, as Caddy routes: only the first that matches is followed."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from argos.edge.model import Action, Block, Match, Redirect, Rule
+from argos.edge.context import RenderContext
+from argos.edge.cookies import strip_request_route
+from argos.edge.model import Action, Block, Forward, Host, Match, Redirect, Rewrite, Rule
 from argos.edge.placeholders import operator_text
+from argos.edge.proxying import upstream_proxy
 
 
-def rule_route(rule: Rule) -> dict[str, Any]:
-    """One rule. Each of its actions answers, so no later route runs."""
-    route: dict[str, Any] = {"handle": [_answer(rule.action)]}
+def rule_route(rule: Rule, host: Host, context: RenderContext, dropped: frozenset[str]) -> dict[str, Any]:
+    """One rule. Of the routes in a group Caddy runs the first that matches, and none after it."""
+    route: dict[str, Any] = {"group": "rules", "handle": _handlers(rule.action, host, context, dropped)}
     if matcher := _matcher(rule.match):
         route["match"] = [matcher]
     return route
@@ -21,13 +25,17 @@ def _matcher(match: Match) -> dict[str, Any]:
     if paths := [*match.path, *match.path_exact]:
         matcher["path"] = [operator_text(path) for path in paths]
     if match.method:
-        matcher["method"] = list(match.method)
+        # RFC 9110 §9.1: methods are case-sensitive. An upstream may not know, and "delete" would pass a rule on DELETE.
+        methods = "|".join(re.escape(method) for method in match.method)
+        matcher["vars_regexp"] = {"{http.request.method}": {"pattern": f"(?i)^(?:{methods})$"}}
     if match.header:
         matcher["header"] = {name: _texts(values) for name, values in match.header.items()}
     if match.query:
         matcher["query"] = {operator_text(name): _texts(values) for name, values in match.query.items()}
     if match.remote_ip:
         matcher["client_ip"] = {"ranges": list(match.remote_ip)}
+    if match.host_header:
+        matcher["host"] = list(match.host_header)
     return matcher
 
 
@@ -35,18 +43,35 @@ def _texts(values: tuple[str, ...]) -> list[str]:
     return [operator_text(value) for value in values]
 
 
-def _answer(action: Action) -> dict[str, Any]:
+def _handlers(action: Action, host: Host, context: RenderContext, dropped: frozenset[str]) -> list[dict[str, Any]]:
     if isinstance(action, Block):
-        return {"handler": "error", "status_code": 403, "error": "blocked by a rule of the host"}
+        return [{"handler": "error", "status_code": 403, "error": "blocked by a rule of the host"}]
     if isinstance(action, Redirect):
-        return {
+        headers = {"Location": [operator_text(action.location)]}
+        return [{"handler": "static_response", "status_code": action.status, "headers": headers}]
+    if isinstance(action, Rewrite):
+        return _rewrite(action)
+    if isinstance(action, Forward):
+        proxy = upstream_proxy(host, action.upstreams, action.proxy, context, dropped)
+        return [{"handler": "subroute", "routes": [strip_request_route(), {"handle": [proxy]}]}]
+    return [
+        {
             "handler": "static_response",
             "status_code": action.status,
-            "headers": {"Location": [operator_text(action.location)]},
+            "headers": {"Content-Type": [operator_text(action.content_type)]},
+            "body": operator_text(action.body),
         }
-    return {
-        "handler": "static_response",
-        "status_code": action.status,
-        "headers": {"Content-Type": [operator_text(action.content_type)]},
-        "body": operator_text(action.body),
-    }
+    ]
+
+
+def _rewrite(rewrite: Rewrite) -> list[dict[str, Any]]:
+    handlers: list[dict[str, Any]] = []
+    if rewrite.path:
+        # Without a "?" Caddy keeps the client's query.
+        return [{"handler": "rewrite", "uri": rewrite.path}]
+    if rewrite.strip_prefix:
+        handlers.append({"handler": "rewrite", "strip_path_prefix": rewrite.strip_prefix})
+    if rewrite.add_prefix:
+        prefix = rewrite.add_prefix.rstrip("/")
+        handlers.append({"handler": "rewrite", "uri": f"{prefix}{{http.request.uri}}"})
+    return handlers

@@ -61,4 +61,7 @@ def handlers(host: Host) -> list[dict[str, Any]]:
     """What inspects the requests to ``host``: one handler, or none."""
     if host.waf.mode == "off":
         return []
-    return [{"handler": "waf", "policy": policy_name(host.waf), "host_id": host.name}]
+    handler: dict[str, Any] = {"handler": "waf", "policy": policy_name(host.waf), "host_id": host.name}
+    if host.grpc:
+        handler["grpc"] = True  # its calls' bodies are streams that the rules cannot read
+    return [handler]

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from argos.edge.decode.auth import decode_auth
-from argos.edge.decode.headers import decode_headers
+from argos.edge.decode.headers import decode_headers, decode_keep_headers
+from argos.edge.decode.limits import decode_maintenance, decode_path_limits, decode_rate_limit
+from argos.edge.decode.raw import decode_raw_handlers
 from argos.edge.decode.rules import decode_rules
 from argos.edge.decode.tls import decode_tls
+from argos.edge.decode.upstreams import decode_proxy, decode_upstreams
+from argos.edge.decode.values import networks
 from argos.edge.decode.waf import decode_waf
 from argos.edge.fields import Fields
-from argos.edge.model import Host, RateLimit, Upstream
-from argos.edge.names import published_name_problem, upstream_problem
+from argos.edge.model import Host
+from argos.edge.names import published_name_problem
 
-MAX_UPSTREAMS = 64
+MAX_BODY_LIMIT = 1 << 40
 
 
 def decode_host(fields: Fields) -> Host:
     """One published host; what is wrong with it goes to ``fields.errors``."""
+    upstreams = decode_upstreams(fields)
+    unrestricted = fields.boolean("raw_unrestricted", False)
     host = Host(
         name=fields.text(
             "name",
@@ -24,41 +30,43 @@ def decode_host(fields: Fields) -> Host:
             check=published_name_problem,
         ),
         state=fields.choice("state", ("present", "absent"), "present"),
-        upstreams=tuple(
-            _upstream(fields.nested(at, member)) for at, member in fields.items("upstreams", limit=MAX_UPSTREAMS)
-        ),
+        upstreams=upstreams,
+        proxy=decode_proxy(fields.inner("proxy"), upstreams),
         auth=decode_auth(fields.inner("auth")),
         waf=decode_waf(fields.inner("waf")),
-        rate_limit=_rate_limit(fields.inner("rate_limit")) if fields.given("rate_limit") else None,
+        rate_limit=decode_rate_limit(fields),
+        path_limits=decode_path_limits(fields),
+        max_concurrent=fields.integer("max_concurrent", 512, low=1, high=100_000),
+        body_limit=fields.integer("body_limit", 0, low=0, high=MAX_BODY_LIMIT),
         tls=decode_tls(fields.inner("tls")) if fields.given("tls") else None,
         request_headers=decode_headers(fields.inner("request_headers"), secrets=True),
         response_headers=decode_headers(fields.inner("response_headers"), secrets=False),
+        keep_headers=decode_keep_headers(fields),
         rules=decode_rules(fields),
+        www=fields.choice("www", ("none", "add", "remove"), "none"),
+        trailing_slash=fields.choice("trailing_slash", ("keep", "add", "remove"), "keep"),
+        lan_only=fields.boolean("lan_only", False),
+        lan_networks=networks(fields, "lan_networks"),
+        maintenance=decode_maintenance(fields.inner("maintenance")),
+        compression=fields.boolean("compression", False),
+        grpc=fields.boolean("grpc", False),
         access_log=fields.boolean("access_log", True),
+        raw_handlers=decode_raw_handlers(fields, unrestricted=unrestricted),
+        raw_unrestricted=unrestricted,
     )
-    if host.state == "present" and not fields.raw("upstreams") and not fields.raw("rules"):
-        fields.wrong("upstreams", "is empty", "at least one upstream, or rules that answer")
-    if len({upstream.url.split(":")[0] for upstream in host.upstreams if upstream.url}) > 1:
-        fields.wrong("upstreams", "mixes http and https", "one scheme for all upstreams of a host")
+    _together(fields, host)
     return host
 
 
-def _upstream(fields: Fields) -> Upstream:
-    url = fields.text(
-        "url",
-        limit=512,
-        expected="http://host:port or https://host:port of a server that is not Argos's own",
-        check=upstream_problem,
-    )
-    weight = fields.integer("weight", 1, low=1, high=256)
-    fields.finish()
-    return Upstream(url.rstrip("/"), weight)
-
-
-def _rate_limit(fields: Fields) -> RateLimit:
-    limit = RateLimit(
-        fields.integer("requests", low=1, high=100_000),
-        fields.integer("window", low=1, high=3600),
-    )
-    fields.finish()
-    return limit
+def _together(fields: Fields, host: Host) -> None:
+    answers = fields.raw("upstreams") or fields.raw("rules") or fields.raw("raw_handlers")
+    if host.state == "present" and not answers:
+        fields.wrong("upstreams", "is empty", "at least one upstream, or rules that answer")
+    if host.www != "none" and host.name.startswith(("www.", "*.")):
+        fields.wrong("www", f"is {host.www} for {host.name!r}", "the name without www, and no wildcard")
+    if host.lan_networks and not host.lan_only:
+        fields.wrong("lan_networks", "is given while lan_only is false", "lan_only: true beside it")
+    if host.grpc and host.compression:
+        fields.wrong("compression", "is true for a gRPC host", "false: gRPC compresses its messages itself")
+    if host.raw_unrestricted and not host.raw_handlers:
+        fields.wrong("raw_unrestricted", "is true without raw_handlers", "false")

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 
+from argos.edge.decode.upstreams import decode_proxy, decode_upstreams
 from argos.edge.decode.values import networks
 from argos.edge.fields import Fields
 from argos.edge.header_rules import header_value_problem
-from argos.edge.model import Action, Block, FixedResponse, Match, Redirect, Rule
+from argos.edge.model import Action, Block, FixedResponse, Forward, Match, Redirect, Rewrite, Rule
+from argos.edge.names import published_name_problem
 
 MAX_BODY = 64 * 1024
 MAX_RULES = 200
 
-_METHOD = re.compile(r"[A-Z][A-Z-]{0,19}")
+_METHOD = re.compile(r"[A-Za-z][A-Za-z-]{0,19}")
+_PLAIN_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()+,;=:@%/-]*")
+_OWN_PATH = re.compile(r"/(?![/{\\])")  # a browser reads "/\\" as "//" (WHATWG URL §4.4)
+_WITH_HOST = re.compile(
+    r"(?:https?|\{http\.request\.scheme\})://(?:\{http\.request\.host\}|[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::\d{1,5})?"
+    r"(?:$|[/?#]|\{http\.request\.uri\}|\{http\.request\.uri\.path\})"
+)
 _URL_TEXT = re.compile(r"[\x21-\x7e]+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 
@@ -39,14 +48,20 @@ def _rule(fields: Fields) -> Rule:
 
 def _match(fields: Fields) -> Match:
     match = Match(
-        path=fields.texts("path", limit=64, expected="a path from '/' or '*' on, without []\\?#", check=_path_problem),
+        path=decode_paths(fields, "path"),
         path_exact=fields.texts(
             "path_exact", limit=64, expected="a path from '/' on, without *[]\\?#", check=_exact_problem
         ),
-        method=fields.texts("method", limit=16, expected="a method such as GET", check=_method_problem),
+        method=tuple(
+            method.upper()
+            for method in fields.texts("method", limit=16, expected="a method such as GET", check=_method_problem)
+        ),
         header=_conditions(fields, "header", names=True),
         query=_conditions(fields, "query", names=False),
         remote_ip=networks(fields, "remote_ip"),
+        host_header=fields.texts(
+            "host_header", limit=64, each=255, expected="a host name, or *. and a domain", check=published_name_problem
+        ),
     )
     fields.finish()
     return match
@@ -71,28 +86,82 @@ def _conditions(fields: Fields, name: str, *, names: bool) -> dict[str, tuple[st
     return wanted
 
 
+def decode_paths(fields: Fields, name: str) -> tuple[str, ...]:
+    """A list of paths in which ``*`` stands for any characters."""
+    return fields.texts(name, limit=64, expected="a path from '/' or '*' on, without []\\?#", check=_path_problem)
+
+
 def _action(fields: Fields) -> Action:
-    kind = fields.choice("type", ("fixed_response", "redirect", "block"), "block")
+    kind = fields.choice("type", tuple(_ACTIONS), "block")
     if not fields.given("type"):
-        fields.wrong("type", "is missing", "one of fixed_response, redirect, block")
-    action: Action = Block()
-    if kind == "fixed_response":
-        action = FixedResponse(
-            fields.integer("status", 200, low=200, high=599),
-            fields.text("body", "", limit=MAX_BODY),
-            fields.text("content_type", "text/plain; charset=utf-8", limit=256, check=header_value_problem),
-        )
-        if len(action.body.encode()) > MAX_BODY:
-            fields.wrong("body", f"has {len(action.body.encode())} bytes", f"at most {MAX_BODY} bytes")
-    elif kind == "redirect":
-        status = fields.integer("status", 302, low=301, high=308)
-        if status not in (301, 302, 307, 308):
-            fields.wrong("status", f"is {status}", "one of 301, 302, 307, 308")
-        action = Redirect(
-            fields.text("location", limit=2048, expected="a path or an http(s) URL", check=_location_problem), status
-        )
+        fields.wrong("type", "is missing", "one of " + ", ".join(_ACTIONS))
+    action = _ACTIONS[kind](fields)
     fields.finish()
     return action
+
+
+def _forward(fields: Fields) -> Action:
+    upstreams = decode_upstreams(fields)
+    if not upstreams and not fields.raw("upstreams"):
+        fields.wrong("upstreams", "is empty", "at least one upstream")
+    return Forward(upstreams, decode_proxy(fields.inner("proxy"), upstreams))
+
+
+def _fixed_response(fields: Fields) -> Action:
+    action = FixedResponse(
+        fields.integer("status", 200, low=200, high=599),
+        fields.text("body", "", limit=MAX_BODY),
+        fields.text("content_type", "text/plain; charset=utf-8", limit=256, check=header_value_problem),
+    )
+    if len(action.body.encode()) > MAX_BODY:
+        fields.wrong("body", f"has {len(action.body.encode())} bytes", f"at most {MAX_BODY} bytes")
+    return action
+
+
+def _redirect(fields: Fields) -> Action:
+    status = fields.integer("status", 302, low=301, high=308)
+    if status not in (301, 302, 307, 308):
+        fields.wrong("status", f"is {status}", "one of 301, 302, 307, 308")
+    location = fields.text(
+        "location",
+        limit=2048,
+        expected="a path, or http(s)://host and then a path or {http.request.uri}; the host may be {http.request.host}",
+        check=_location_problem,
+    )
+    return Redirect(location, status)
+
+
+def _rewrite(fields: Fields) -> Action:
+    rewrite = Rewrite(
+        *(
+            fields.text(name, "", limit=1024, expected="a path such as /app, percent-encoded", check=_plain_path)
+            for name in ("path", "strip_prefix", "add_prefix")
+        )
+    )
+    if not any(fields.given(name) for name in ("path", "strip_prefix", "add_prefix")):
+        fields.wrong("", "changes nothing", "path, strip_prefix or add_prefix")
+    if rewrite.path and (rewrite.strip_prefix or rewrite.add_prefix):
+        fields.wrong("path", "stands beside a prefix", "one or the other")
+    return rewrite
+
+
+def _block(_fields: Fields) -> Action:
+    return Block()
+
+
+_ACTIONS: dict[str, Callable[[Fields], Action]] = {
+    "forward": _forward,
+    "fixed_response": _fixed_response,
+    "redirect": _redirect,
+    "rewrite": _rewrite,
+    "block": _block,
+}
+
+
+def _plain_path(text: str) -> str | None:
+    if not text or _PLAIN_PATH.fullmatch(text):
+        return None
+    return f"is {text[:80]!r}"
 
 
 def _method_problem(text: str) -> str | None:
@@ -113,6 +182,8 @@ def _exact_problem(text: str) -> str | None:
 def _location_problem(text: str) -> str | None:
     if not _URL_TEXT.fullmatch(text):
         return "holds a space, a control character or a letter outside ASCII (percent-encode it)"
-    if text.startswith(("/", "http://", "https://", "{http.request.")):
+    # A client writes the URI, and "//elsewhere.example" is another host's address (RFC 3986 §4.2): what it sends may
+    # stand behind a host or a path of the operator's, never where it would choose the host.
+    if _OWN_PATH.match(text) or _WITH_HOST.match(text):
         return None
     return f"is {text[:80]!r}"

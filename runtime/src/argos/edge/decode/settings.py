@@ -10,6 +10,7 @@ from argos.edge.fields import Fields
 from argos.edge.model import CrowdsecSettings, EdgeSettings, SessionSettings, Settings
 from argos.edge.names import host_name_problem
 from argos.edge.oidc_settings import decode_oidc
+from argos.edge.proxy_presets import PROXY_PRESETS
 from argos.errors import FieldError
 
 
@@ -34,7 +35,7 @@ def _edge(raw: object, errors: list[FieldError]) -> EdgeSettings:
             "parent_domain", limit=253, expected="a domain such as home.example", check=host_name_problem
         ),
         tls=decode_tls(fields.inner("tls")),
-        trusted_proxies=networks(fields, "trusted_proxies"),
+        trusted_proxies=networks(fields, "trusted_proxies", presets=tuple(PROXY_PRESETS)),
         auth_proxies=networks(fields, "auth_proxies"),
     )
     fields.finish()

@@ -12,10 +12,15 @@ MAX_NETWORKS = 256
 SECRET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
-def networks(fields: Fields, name: str) -> tuple[str, ...]:
-    """A list of addresses and networks."""
+def networks(fields: Fields, name: str, presets: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """A list of addresses and networks; one of ``presets`` may stand for several."""
+    named = "".join(f", or {preset!r}" for preset in presets)
     return fields.texts(
-        name, limit=MAX_NETWORKS, each=64, expected="an address or a network such as 10.0.0.0/8", check=network_problem
+        name,
+        limit=MAX_NETWORKS,
+        each=64,
+        expected=f"an address or a network such as 10.0.0.0/8{named}",
+        check=lambda text: None if text in presets else network_problem(text),
     )
 
 

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from argos.edge.model.auth import Auth, AuthPath
 from argos.edge.model.document import MAX_RESOURCES, Document
-from argos.edge.model.host import MAX_HOSTS, Headers, Host, RateLimit, Upstream
-from argos.edge.model.rules import Action, Block, FixedResponse, Match, Redirect, Rule
+from argos.edge.model.host import MAX_HOSTS, Headers, Host
+from argos.edge.model.limits import LimitKey, Maintenance, PathLimit, RateLimit
+from argos.edge.model.rules import Action, Block, FixedResponse, Forward, Match, Redirect, Rewrite, Rule
 from argos.edge.model.settings import SETTINGS, CrowdsecSettings, EdgeSettings, OidcSettings, SessionSettings, Settings
 from argos.edge.model.tls import Tls, TlsMode
+from argos.edge.model.upstreams import Algorithm, HealthCheck, PassiveCheck, Proxy, Timeouts, Upstream
 from argos.edge.model.values import HeaderValue, Presence, Resource, SecretName, canonical, secret_places, spec_of
 from argos.edge.model.waf import Waf, WafMode
 
@@ -24,6 +26,7 @@ __all__ = [
     "MAX_RESOURCES",
     "SETTINGS",
     "Action",
+    "Algorithm",
     "Auth",
     "AuthPath",
     "Block",
@@ -31,19 +34,28 @@ __all__ = [
     "Document",
     "EdgeSettings",
     "FixedResponse",
+    "Forward",
     "HeaderValue",
     "Headers",
+    "HealthCheck",
     "Host",
+    "LimitKey",
+    "Maintenance",
     "Match",
     "OidcSettings",
+    "PassiveCheck",
+    "PathLimit",
     "Presence",
+    "Proxy",
     "RateLimit",
     "Redirect",
     "Resource",
+    "Rewrite",
     "Rule",
     "SecretName",
     "SessionSettings",
     "Settings",
+    "Timeouts",
     "Tls",
     "TlsMode",
     "Upstream",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from argos.edge.model.upstreams import Proxy, Upstream
+
 
 class Match(msgspec.Struct, frozen=True):
     """When a rule applies: every named condition holds, any of its values suffices."""
@@ -14,6 +16,7 @@ class Match(msgspec.Struct, frozen=True):
     header: dict[str, tuple[str, ...]] = {}
     query: dict[str, tuple[str, ...]] = {}
     remote_ip: tuple[str, ...] = ()
+    host_header: tuple[str, ...] = ()
 
 
 class FixedResponse(msgspec.Struct, frozen=True, tag="fixed_response", tag_field="type"):
@@ -35,7 +38,22 @@ class Block(msgspec.Struct, frozen=True, tag="block", tag_field="type"):
     """Answer 403."""
 
 
-Action = FixedResponse | Redirect | Block
+class Forward(msgspec.Struct, frozen=True, tag="forward", tag_field="type"):
+    """Hand the request to other upstreams than the host's own."""
+
+    upstreams: tuple[Upstream, ...] = ()
+    proxy: Proxy = Proxy()
+
+
+class Rewrite(msgspec.Struct, frozen=True, tag="rewrite", tag_field="type"):
+    """Change the path that the host's upstreams see: replaced, or less a prefix, or with one before it."""
+
+    path: str = ""
+    strip_prefix: str = ""
+    add_prefix: str = ""
+
+
+Action = Forward | FixedResponse | Redirect | Rewrite | Block
 
 
 class Rule(msgspec.Struct, frozen=True):

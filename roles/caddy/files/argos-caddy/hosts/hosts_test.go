@@ -1,0 +1,182 @@
+package hosts
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+func provisioned(t *testing.T, text string) (*HostMap, error) {
+	t.Helper()
+	m := new(HostMap)
+	if err := json.Unmarshal([]byte(text), m); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+	t.Cleanup(cancel)
+	return m, m.Provision(ctx)
+}
+
+func saying(name string) string {
+	return `[{"handle":[{"handler":"static_response","body":"` + name + `"}]}]`
+}
+
+func served(t *testing.T, handler caddyhttp.MiddlewareHandler, r *http.Request, next http.HandlerFunc) *httptest.ResponseRecorder {
+	t.Helper()
+	w := httptest.NewRecorder()
+	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil)
+	err := handler.ServeHTTP(w, r, caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		next(w, r)
+		return nil
+	}))
+	if failed, ok := err.(caddyhttp.HandlerError); ok {
+		w.Code = failed.StatusCode
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func TestAHostIsFoundByItsNameAndAWildcardYieldsToIt(t *testing.T) {
+	m, err := provisioned(t, `{"hosts":{"a.example.com":`+saying("a")+`,"*.example.com":`+saying("wild")+
+		`,"*.b.example.com":`+saying("deep")+`}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, wanted := range map[string]string{
+		"a.example.com": "a", "A.Example.COM:443": "a", "x.example.com": "wild", "x.b.example.com": "deep",
+		"b.example.com": "wild", "x.y.example.com": "next", "example.com": "next", "": "next", ".example.com": "next",
+		"a.example.com.": "next", "*.example.com": "wild", "[::1]:80": "next",
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Host = host
+		next := func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("next")) }
+		if got := served(t, m, r, next).Body.String(); got != wanted {
+			t.Errorf("%q is answered by %q, not %q", host, got, wanted)
+		}
+	}
+}
+
+func TestATargetThatIsNoPathIsRefused(t *testing.T) {
+	m, err := provisioned(t, `{"hosts":{"a.example.com":`+saying("a")+`}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Host, r.URL = "a.example.com", &url.URL{Scheme: "x", Opaque: ".evil.example"}
+	if got := served(t, m, r, func(http.ResponseWriter, *http.Request) {}); got.Code != http.StatusBadRequest {
+		t.Errorf("status %d", got.Code)
+	}
+}
+
+func TestWhatIsNoRouteIsRefusedWithItsHost(t *testing.T) {
+	_, err := provisioned(t, `{"hosts":{"a.example.com":[{"handle":[{"handler":"no_such"}]}]}}`)
+	if err == nil || !strings.Contains(err.Error(), `host "a.example.com"`) {
+		t.Errorf("said %v", err)
+	}
+	if _, err := provisioned(t, `{"hosts":{"A.example.com":[]}}`); err == nil {
+		t.Error("a name in capital letters would never be found, and was taken")
+	}
+}
+
+func TestNoCookieOfOursAndNoEarlyHintPasses(t *testing.T) {
+	planted := []string{
+		"argos_session=x; Path=/", "__Secure-argos_session=x", "__host-ARGOS_panel=x", " =argos_session=x",
+		"=__Secure-argos_session", "\targos_x=1",
+	}
+	kept := []string{"theirs=argos_session", "xargos_session=1", "__Host-theirs=1"}
+	w := served(t, Answer{}, httptest.NewRequest(http.MethodGet, "/", nil), func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Link", "</style.css>; rel=preload")
+		w.WriteHeader(http.StatusEarlyHints)
+		for index := range planted {
+			w.Header().Add("Set-Cookie", planted[index])
+			w.Header().Add("Set-Cookie", kept[index%len(kept)])
+		}
+		_, _ = w.Write([]byte("body"))
+	})
+	if w.Code != http.StatusOK || w.Body.String() != "body" {
+		t.Errorf("status %d, body %q", w.Code, w.Body)
+	}
+	got := w.Header()["Set-Cookie"]
+	if len(got) != len(planted) {
+		t.Errorf("these passed: %q", got)
+	}
+	for _, cookie := range got {
+		if !strings.Contains(strings.Join(kept, "\n"), cookie) {
+			t.Errorf("%q passed", cookie)
+		}
+	}
+	w = served(t, Answer{}, httptest.NewRequest(http.MethodGet, "/", nil), func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Set-Cookie", planted[0])
+		w.WriteHeader(http.StatusTeapot)
+	})
+	if _, there := w.Header()["Set-Cookie"]; there || w.Code != http.StatusTeapot {
+		t.Errorf("an empty field is left: %v, status %d", w.Header(), w.Code)
+	}
+}
+
+func TestOneHostMayNotTakeMoreThanItsSlots(t *testing.T) {
+	first, second := &Slots{Host: "a", Limit: 2}, &Slots{Host: "a", Limit: 2}
+	other := &Slots{Host: "b", Limit: 1}
+	for _, slots := range []*Slots{first, second, other} {
+		if err := slots.Provision(caddy.Context{}); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = slots.Cleanup() }()
+	}
+	get := func() *http.Request { return httptest.NewRequest(http.MethodGet, "/", nil) }
+	deepest := 0
+	served(t, first, get(), func(http.ResponseWriter, *http.Request) {
+		served(t, second, get(), func(http.ResponseWriter, *http.Request) { // the configuration after a reload
+			full := served(t, first, get(), func(http.ResponseWriter, *http.Request) { t.Error("a third was let in") })
+			if full.Code != http.StatusServiceUnavailable || full.Header().Get("Retry-After") == "" {
+				t.Errorf("status %d, header %v", full.Code, full.Header())
+			}
+			served(t, other, get(), func(http.ResponseWriter, *http.Request) { deepest++ })
+		})
+	})
+	served(t, first, get(), func(http.ResponseWriter, *http.Request) { deepest++ })
+	if deepest != 2 {
+		t.Error("another host, or the same one later, was refused")
+	}
+	if new(Slots).Provision(caddy.Context{}) == nil {
+		t.Error("a limit of 0 was taken")
+	}
+}
+
+func TestAPathIsRedirectedToOneSpellingAndNeverToAnotherHost(t *testing.T) {
+	for _, tried := range []struct{ mode, method, target, location string }{
+		{"add", "GET", "/a", "/a/"},
+		{"add", "HEAD", "/a%2Fb/c?x=%26", "/a%2Fb/c/?x=%26"},
+		{"add", "GET", "/a/", ""},
+		{"add", "GET", "/a/file.txt", ""},
+		{"add", "POST", "/a", ""},
+		{"add", "GET", "//evil.example/a", "/evil.example/a/"},
+		{"add", "GET", "/", ""},
+		{"remove", "GET", "/a/", "/a"},
+		{"remove", "GET", "/a//?q", "/a?q"},
+		{"remove", "GET", "//evil.example/", "/evil.example"},
+		{"remove", "GET", "/", ""},
+		{"remove", "GET", "/a", ""},
+	} {
+		r := httptest.NewRequest(tried.method, "/", nil)
+		var err error
+		if r.URL, err = url.ParseRequestURI(tried.target); err != nil {
+			t.Fatal(err)
+		}
+		passed := false
+		w := served(t, &Slash{Mode: tried.mode}, r, func(http.ResponseWriter, *http.Request) { passed = true })
+		if got := w.Header().Get("Location"); got != tried.location || passed != (tried.location == "") {
+			t.Errorf("%s %s %s: Location %q, passed on %v", tried.mode, tried.method, tried.target, got, passed)
+		}
+	}
+	if (&Slash{Mode: "keep"}).Validate() == nil {
+		t.Error("an unknown mode was taken")
+	}
+}

@@ -1,0 +1,75 @@
+"""Who gets to a host at all, before anything of it: private networks only, a maintenance page, one of two names."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+from argos.edge.model import Host, Maintenance
+from argos.edge.placeholders import operator_text
+
+# RFC 1918, RFC 4193, RFC 3927, RFC 4291 §2.5.6 and loopback: addresses that no router of the internet carries.
+PRIVATE = (
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "fc00::/7",
+    "fe80::/10",
+    "::1/128",
+)
+
+
+def routes(host: Host) -> list[dict[str, Any]]:
+    """Routes that answer whom the host is not for."""
+    found = []
+    if host.lan_only:
+        refused = {"handler": "error", "status_code": 403, "error": "this host is for private networks only"}
+        found.append({"match": [_not_from((*PRIVATE, *host.lan_networks))], "handle": [refused]})
+    if host.maintenance.enabled:
+        route: dict[str, Any] = {"handle": [_maintenance_page(host.maintenance)]}
+        if host.maintenance.allow:
+            route["match"] = [_not_from(host.maintenance.allow)]
+        found.append(route)
+    return found
+
+
+def _not_from(networks: tuple[str, ...]) -> dict[str, Any]:
+    """The client's own address, behind proxies that are trusted."""
+    return {"not": [{"client_ip": {"ranges": list(networks)}}]}
+
+
+def _maintenance_page(maintenance: Maintenance) -> dict[str, Any]:
+    lines = "<br>".join(operator_text(html.escape(line)) for line in maintenance.message.split("\n"))
+    return {
+        "handler": "static_response",
+        "status_code": 503,
+        "headers": {
+            "Cache-Control": ["no-store"],
+            "Content-Security-Policy": ["default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"],
+            "Content-Type": ["text/html; charset=utf-8"],
+            "Retry-After": [str(maintenance.retry_after)],
+            "X-Content-Type-Options": ["nosniff"],
+        },
+        "body": (
+            '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+            '<title>Maintenance</title><body style="font:16px system-ui;margin:15vh auto;max-width:32rem;'
+            f'padding:0 1rem"><h1>Maintenance</h1><p>{lines}</p></body></html>\n'
+        ),
+    }
+
+
+def to_other_name(name: str, scheme: str, port: int) -> dict[str, Any]:
+    """The route of a host's other name (``www``): the same URL at ``name``."""
+    usual = {"https": 443, "http": 80}[scheme]
+    place = name if port == usual else f"{name}:{port}"
+    return {
+        "handle": [
+            {
+                "handler": "static_response",
+                "status_code": 308,
+                "headers": {"Location": [f"{scheme}://{place}{{http.request.uri}}"]},
+            }
+        ]
+    }
