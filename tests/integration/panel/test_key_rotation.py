@@ -57,10 +57,8 @@ def test_a_rotation_denies_nobody_loses_nothing_and_the_old_key_is_worth_nothing
     refused = stopped.argos("key", "check", "--json", ARGOS_MASTER_KEY=old)
     assert refused.returncode == 78
     assert after["wanted"][0] in json.loads(refused.stdout)["message"]
-    assert (
-        json.loads(stopped.argos("doctor", "--json").stdout)["checks"][2]["message"]
-        == "The record of changes is whole."
-    )
+    checks = json.loads(stopped.argos("doctor", "--json").stdout)["checks"]
+    assert next(one for one in checks if one["name"] == "record")["state"] == "ok"
     for shown in (done, early, refused):
         assert not any(key in shown.stdout + shown.stderr for key in (old, new, PASSWORD, "planted-value"))
     assert not any(key in stopped.log.read_text() for key in (old, new))
