@@ -99,9 +99,26 @@ options:
             type: bool
           lapi_url:
             description:
-            - Address of CrowdSec's local API.
+            - Address of CrowdSec's local API (LAPI), with its port. One on another machine must be C(https://),
+              with a certificate that the guest trusts, as the bouncer's key and the machine's password go there.
             - The default is V(http://127.0.0.1:8080).
             type: str
+          whitelist:
+            description:
+            - Addresses and ranges that no decision keeps out of this edge. The edge's own bouncer enforces it,
+              so it counts at once, for decisions of every origin. At most 1000.
+            type: list
+            elements: dict
+            suboptions:
+              value:
+                description:
+                - An address, or a range without host bits such as V(203.0.113.0/24).
+                type: str
+                required: true
+              reason:
+                description:
+                - Why it is exempt, for whoever reads the list.
+                type: str
       oidc:
         description:
         - The OpenID Connect provider that people may sign in with.

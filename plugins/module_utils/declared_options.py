@@ -604,6 +604,19 @@ DECLARATION_OPTIONS = {
                     },
                     "lapi_url": {
                         "type": "str"
+                    },
+                    "whitelist": {
+                        "type": "list",
+                        "elements": "dict",
+                        "options": {
+                            "value": {
+                                "type": "str",
+                                "required": True
+                            },
+                            "reason": {
+                                "type": "str"
+                            }
+                        }
                     }
                 }
             },

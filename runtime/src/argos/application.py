@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from argos.edge.apply import ApplyEngine
     from argos.key_rotation import KeyRotation
     from argos.oidc.service import Oidc
+    from argos.threat.lapi import Lapi
+    from argos.threat.service import Decisions
 
 
 logger = logging.getLogger(__name__)
@@ -155,6 +157,20 @@ class Application:
         days, rows = self.settings.audit_days, self.settings.audit_rows
         return Retention(self.storage, self.audit, days=days, rows=rows)
 
+    @cached_property
+    def lapi(self) -> Lapi:
+        """CrowdSec's local API, where it is declared and with the credentials of that moment."""
+        from argos.threat.access import lapi_of
+
+        return lapi_of(self.settings, self.storage, self.secrets, self.scrubber)
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        """CrowdSec's decisions."""
+        from argos.threat.service import Decisions
+
+        return Decisions(self.storage, self.audit, self.sessions, self.lapi, self.state)
+
     def state(self) -> State:
         """What is declared, as of the active revision."""
         with self.storage.read() as connection:
@@ -185,7 +201,7 @@ class Application:
         from argos.doctor.examine import examine
 
         key = Finding("master key", "ok", f"It opens the database (id {self.vault.key_id}).")
-        return examine(self.settings, key=key)
+        return examine(self.settings, key=key, lapi=self.lapi)
 
     def sweep(self) -> None:
         """Drop dead sessions and failed sign-ins that count no more."""

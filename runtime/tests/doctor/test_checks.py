@@ -17,11 +17,12 @@ import pytest
 from argos.audit import Actor, Audit
 from argos.clock import SystemClock
 from argos.doctor.clients import check_clients
+from argos.doctor.crowdsec import check_lapi
 from argos.doctor.database import check_clock, check_database, check_disk
 from argos.doctor.examine import examine
 from argos.doctor.finding import Finding, worst
 from argos.doctor.key import check_key
-from argos.doctor.neighbours import check_caddy, check_gate, check_lapi
+from argos.doctor.neighbours import check_caddy, check_gate
 from argos.doctor.record import check_record
 from argos.scrub import Scrubber
 from argos.settings import Settings

@@ -16,6 +16,7 @@ from falcon import testing
 EXPECTED = {
     "/": Needs.MEMBER,
     "/hosts": Needs.ADMIN,
+    "/decisions": Needs.ADMIN,
     "/login": Needs.NOBODY,
     "/logout": Needs.NOBODY,
     "/continue": Needs.NOBODY,
@@ -49,6 +50,8 @@ EXPECTED = {
     "/api/v1/key": Needs.ADMIN,
     "/api/v1/hosts": Needs.ADMIN,
     "/api/v1/hosts/{name}": Needs.ADMIN,
+    "/api/v1/decisions": Needs.ADMIN,
+    "/api/v1/decisions/{number}": Needs.ADMIN,
     "/api/v1/secrets": Needs.ADMIN,
     "/api/v1/secrets/{name}": Needs.ADMIN,
     "/api/v1/backups": Needs.ADMIN,

@@ -29,11 +29,19 @@ MUTATIONS = {
     ("POST", "/v1/backups"): ({}, "backup.request", "backup"),
     ("DELETE", "/v1/backups/{name}"): (None, "backup.delete", f"backup/{ARCHIVE}"),
 }
-# A plan changes nothing; an apply is walked where a Caddy is: tests/integration/edge.
-WITHOUT = {("POST", "/v1/config/plan"), ("POST", "/v1/config/apply")}
+# A plan changes nothing; an apply is walked where a Caddy is: tests/integration/edge; decisions where a LAPI is:
+# tests/integration/threat.
+WITHOUT = {
+    ("POST", "/v1/config/plan"),
+    ("POST", "/v1/config/apply"),
+    ("PUT", "/v1/decisions"),
+    ("DELETE", "/v1/decisions"),
+    ("DELETE", "/v1/decisions/{number}"),
+}
 PANEL_FORMS = {
     ("POST", "/backups"),
     ("POST", "/people"),
+    ("POST", "/decisions"),
     ("POST", "/people/{username}"),
     ("POST", "/welcome"),
     ("POST", "/denied"),

@@ -11,6 +11,7 @@ from argos.api.access import AdminSocketAccess
 from argos.api.audit import AuditExport, AuditList, AuditVerdict
 from argos.api.backups import BackupList, BackupRequest, OneBackup
 from argos.api.config import Apply, Config, Plan
+from argos.api.decisions import Decisions, OneDecision
 from argos.api.health import Health
 from argos.api.hosts import HostList, OneHost
 from argos.api.keys import Key
@@ -37,6 +38,8 @@ def add_routes(app: falcon.App[Any, Any], prefix: str, application: Application)
         ("/backups", BackupList(application)),
         ("/backups/requests/{request}", BackupRequest(application)),
         ("/backups/{name}", OneBackup(application)),
+        ("/decisions", Decisions(application)),
+        ("/decisions/{number}", OneDecision(application)),
         ("/users", UserList(application)),
         ("/users/{username}", OneUser(application)),
         ("/users/{username}/password", UserPassword(application)),

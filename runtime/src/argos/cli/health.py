@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+from typing import TYPE_CHECKING, Any
 
 from argos.cli.exits import FAILED, OK
+
+if TYPE_CHECKING:
+    from argos.application import Application
 
 _MARKS = {"ok": "ok     ", "warning": "look   ", "failed": "BROKEN ", "unknown": "unseen "}
 
@@ -49,7 +53,7 @@ def status(options: argparse.Namespace) -> int:
             serving = False
         from argos import __version__
 
-        facts = {
+        facts: dict[str, Any] = {
             "version": __version__,
             "mode": settings.mode,
             "serving": serving,
@@ -58,10 +62,26 @@ def status(options: argparse.Namespace) -> int:
             "users": len(people),
             "set_up": application.accounts.setup_completed(),
             "etag": state.etag(),
+            "crowdsec": _crowdsec(application, enabled=state.crowdsec.enabled),
         }
     if options.json:
         print_json(facts)
     else:
+        facts |= {f"CrowdSec {name}": value for name, value in facts.pop("crowdsec").items()}
         for name, value in facts.items():
             print(f"{name.replace('_', ' ')}: {'-' if value is None else value}")
     return OK if serving else FAILED
+
+
+def _crowdsec(application: Application, *, enabled: bool) -> dict[str, Any]:
+    """What the edge enforces, as Caddy counts it."""
+    from argos.doctor.crowdsec import edge_view, shown_error
+
+    view = edge_view(application.settings.caddy_socket) or {}
+    return {
+        "enabled": enabled,
+        "decisions": view.get("decisions"),
+        "seconds_since_answer": view.get("seconds_since_answer"),
+        "refused": view.get("refused"),
+        "error": application.scrubber.scrub(shown_error(view)) or None,
+    }

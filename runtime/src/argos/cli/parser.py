@@ -73,6 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_config(commands)
     _add_oidc(commands)
     _add_backup(commands)
+    _add_decision(commands)
     _add_doctor(commands)
     return parser
 
@@ -367,6 +368,60 @@ def _add_backup(commands: Commands) -> None:
     restore.add_argument("--json", action="store_true", help="for programs")
     restore.add_argument("--resume", action="store_true", help="end an interrupted restore (systemd runs this)")
     restore.add_argument("--without-services", action="store_true", help="stop and start no systemd units")
+
+
+def _add_decision(commands: Commands) -> None:
+    from argos.cli import crowdsec, decisions
+
+    group = _add_group(
+        commands,
+        "decision",
+        "whom CrowdSec bans, and bans by hand",
+        "sudo argos decision list --ip 203.0.113.7\n"
+        "  sudo argos decision add 203.0.113.7 --duration 7d --reason 'floods the shop'\n"
+        "  sudo argos decision delete 203.0.113.7",
+    )
+    listing = _add(
+        group, "list", "list the decisions in force", "sudo argos decision list --origin argos", decisions.list_all
+    )
+    listing.add_argument("--ip", default="", help="on this address, or a range around it")
+    listing.add_argument("--range", default="", help="overlapping this range")
+    listing.add_argument("--origin", default="", help="of this origin: argos, crowdsec, cscli, CAPI, lists")
+    listing.add_argument("--scenario", default="", help="whose scenario or reason holds this text")
+    listing.add_argument("--limit", type=int, default=100, help="at most so many (default: 100)")
+    listing.add_argument("--offset", type=int, default=0, help="leave out so many of the newest")
+    listing.add_argument("--json", action="store_true", help="for programs")
+    add = _add(
+        group,
+        "add",
+        "ban an address or a range; in force at the edge within 20 seconds",
+        "sudo argos decision add 203.0.113.0/24 --duration 1d --reason 'scans every night'",
+        decisions.add,
+    )
+    add.add_argument("value", metavar="ADDRESS", help="an address, or a range such as 203.0.113.0/24")
+    add.add_argument("--duration", default="4h", help="such as 30m, 4h, 7d, at most 8760h (default: 4h)")
+    add.add_argument("--reason", default="banned by hand", help="kept with the ban")
+    add.add_argument("--force", action="store_true", help="also your own address, or a private one")
+    add.add_argument("--json", action="store_true", help="for programs")
+    remove = _add(
+        group,
+        "delete",
+        "end the decisions on exactly this address or range, of whatever origin",
+        "sudo argos decision delete 203.0.113.7",
+        decisions.delete,
+    )
+    remove.add_argument("value", metavar="ADDRESS", nargs="?", help="an address or a range")
+    remove.add_argument("--id", type=int, help="one decision, by the number that the list shows")
+    remove.add_argument("--json", action="store_true", help="for programs")
+    group = _add_group(commands, "crowdsec", "the way to CrowdSec")
+    renew = _add(
+        group,
+        "credentials",
+        "make anew the credentials that CrowdSec refuses",
+        "sudo argos crowdsec credentials",
+        crowdsec.credentials,
+    )
+    renew.add_argument("--json", action="store_true", help="for programs")
 
 
 def _add_doctor(commands: Commands) -> None:

@@ -195,5 +195,6 @@ def _crowdsec_app(crowdsec: CrowdsecSettings, context: RenderContext) -> dict[st
             "api_key": context.credential("crowdsec-bouncer-key"),
             "interval": "10s",
             "state_file": context.crowdsec_state,
+            **({"allow": [exempt.value for exempt in crowdsec.whitelist]} if crowdsec.whitelist else {}),
         }
     }

@@ -8,23 +8,18 @@ the home network (SSRF). Every answer has a size limit, every exchange a hard en
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import ipaddress
 import json
 import socket
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from argos import bounded_http
 from argos.edge.names import is_loopback, parse_address
 from argos.oidc.errors import ProviderUnavailable
 
-if TYPE_CHECKING:
-    import ssl
-
-CONNECT_TIMEOUT = 5.0  # seconds
 DEADLINE = 10.0  # seconds for one exchange, however slowly it drips
 BODY_LIMIT = 512 * 1024  # bytes
 AT_ONCE = 4  # a slow provider must not hold every thread of the panel
@@ -85,71 +80,20 @@ class Fetcher:
         if not self._at_once.acquire(timeout=self._deadline):
             raise ProviderUnavailable("Too many sign-ins wait for the provider. Try again in a moment.")
         try:
-            return self._talk(method, url, headers, body)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise ProviderUnavailable(f"{_shown(url)} does not answer: {_reason(error)}") from None
+            return bounded_http.exchange(
+                method, url, headers, body, deadline=self._deadline, limit=BODY_LIMIT, connect=self._connect
+            )
+        except bounded_http.FAILURES as error:
+            raise ProviderUnavailable(f"{_shown(url)} does not answer: {bounded_http.reason(error)}") from None
         finally:
             self._at_once.release()
-
-    def _talk(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> tuple[int, bytes]:
-        parts = urlsplit(url)
-        host, secure = parts.hostname or "", parts.scheme == "https"
-        port = parts.port or (443 if secure else 80)
-        channel = self._connect(host, port)
-        if secure:
-            channel = _context().wrap_socket(channel, server_hostname=host, do_handshake_on_connect=False)
-        # A timeout on each read lets a peer drip for ever; the shutdown ends any read, the handshake's too.
-        alarm = threading.Timer(self._deadline, _shut, [channel])
-        alarm.daemon = True
-        alarm.start()
-        try:
-            with contextlib.closing(http.client.HTTPConnection(host, port)) as connection:
-                if secure:
-                    channel.do_handshake()  # type: ignore[attr-defined]  # an SSLSocket then
-                connection.sock = channel
-                path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-                connection.request(method, path, body, {"Accept": "application/json", **headers})
-                answer = connection.getresponse()
-                content = answer.read(BODY_LIMIT + 1)
-                if len(content) > BODY_LIMIT:
-                    raise ValueError(f"its answer is over {BODY_LIMIT} bytes")
-                if answer.length:
-                    raise ValueError("its answer was cut short")
-                return answer.status, content
-        finally:
-            alarm.cancel()
-            channel.close()
 
     def _connect(self, host: str, port: int) -> socket.socket:
         own = host.lower() == self._issuer_host
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         if not own and any(not ipaddress.ip_address(entry[4][0]).is_global for entry in found):
             raise ValueError("it is another host than the issuer's and has a private address")
-        error: OSError | None = None
-        for family, kind, protocol, _name, address in found[:4]:
-            made = socket.socket(family, kind, protocol)
-            made.settimeout(CONNECT_TIMEOUT)
-            try:
-                made.connect(address)  # the very address that was judged
-            except OSError as failed:
-                made.close()
-                error = failed
-                continue
-            return made
-        raise error or OSError("it has no address")
-
-
-def _context() -> ssl.SSLContext:
-    # Made anew each time: a CA that the operator adds, or renews under its old name, counts without a restart.
-    import ssl
-
-    return ssl.create_default_context()
-
-
-def _shut(channel: socket.socket) -> None:
-    # The plain shutdown: an SSLSocket's own would take its state from under the reading thread.
-    with contextlib.suppress(OSError):
-        socket.socket.shutdown(channel, socket.SHUT_RDWR)
+        return bounded_http.dial(found)  # the very addresses that were judged
 
 
 def _json_object(url: str, body: bytes) -> dict[str, Any]:
@@ -166,12 +110,3 @@ def _shown(url: object) -> str:
     """A URL as an error names it: without query, which may hold a code."""
     text = str(url).partition("?")[0]
     return "".join(letter if letter.isprintable() else "?" for letter in text)[:200]
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "it took too long"
-    if isinstance(error, http.client.HTTPException):
-        return f"what it sends is not HTTP ({type(error).__name__})"
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return "".join(letter for letter in text if letter.isprintable())[:200]

@@ -12,6 +12,7 @@ from argos.panel import errors
 from argos.panel.access import Access
 from argos.panel.audit import AuditFile, AuditPage
 from argos.panel.backups import BackupFile, Backups
+from argos.panel.decisions import Decisions
 from argos.panel.denied import Denied
 from argos.panel.forward_auth import ForwardAuth
 from argos.panel.hosts import Hosts, Overview
@@ -36,6 +37,7 @@ def panel_app(application: Application) -> falcon.App[Any, Any]:
     errors.add_error_handlers(app)
     app.add_route("/", Overview(application))
     app.add_route("/hosts", Hosts(application))
+    app.add_route("/decisions", Decisions(application))
     app.add_route("/login", SignIn(application))
     app.add_route("/logout", SignOut(application))
     app.add_route("/continue", Continue())

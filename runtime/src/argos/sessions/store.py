@@ -267,6 +267,12 @@ class Sessions:
             )
             return [_session(row) for row in rows]
 
+    def admin_addresses(self) -> list[str]:
+        """Return the addresses at which administrators are signed in."""
+        with self._storage.read() as connection:
+            query = select(sessions.c.address).distinct().join(users).where(users.c.role == "admin")
+            return list(connection.scalars(query.where(*self._live(connection))))
+
     def sweep(self) -> int:
         """Delete sessions that have expired or gone idle; return how many. They were dead already: no epoch."""
         now = self._storage.clock.now()

@@ -223,6 +223,17 @@ named_secrets = Table(
     Column("updated_at", Integer, nullable=False),
 )
 
+# Bans that were made here, as they were asked for; LAPI holds them, and tells only what is left of each.
+bans = Table(
+    "bans",
+    metadata,
+    Column("value", Text, primary_key=True),  # "203.0.113.7", "2001:db8::/32"
+    Column("decision_id", Integer, nullable=False),  # LAPI's
+    Column("seconds", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("until", Integer, nullable=False),
+)
+
 audit = Table(
     "audit",
     metadata,

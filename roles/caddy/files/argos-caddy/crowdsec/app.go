@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/gaissmai/bart"
 )
 
 func init() { caddy.RegisterModule(new(App)) }
@@ -28,7 +29,10 @@ type App struct {
 	Interval caddy.Duration `json:"interval,omitempty"`
 	// StateFile holds the decisions over a restart, mode 0600; empty: they are not saved.
 	StateFile string `json:"state_file,omitempty"`
+	// Allow names addresses and ranges that no decision stops: the operator's whitelist.
+	Allow []string `json:"allow,omitempty"`
 
+	allowed *bart.Lite // of this configuration; the bouncer outlives it
 	poolKey string
 	bouncer *bouncer
 }
@@ -49,6 +53,14 @@ func (a *App) Provision(ctx caddy.Context) error {
 	}
 	if a.Interval < caddy.Duration(time.Second) || a.Interval > caddy.Duration(longestInterval) {
 		return fmt.Errorf("crowdsec: interval is %s; want 1s to %s", time.Duration(a.Interval), longestInterval)
+	}
+	a.allowed = new(bart.Lite)
+	for _, s := range a.Allow {
+		p, ok := parsePrefix(s)
+		if !ok {
+			return fmt.Errorf("crowdsec: allow holds %q; want an address or a range such as 203.0.113.0/24", s)
+		}
+		a.allowed.Insert(p)
 	}
 	log := ctx.Logger()
 	a.poolKey = a.APIURL + "\x00" + a.StateFile

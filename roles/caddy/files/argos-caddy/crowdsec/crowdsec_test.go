@@ -377,3 +377,36 @@ func TestAClosedPortIsNoHang(t *testing.T) {
 		t.Errorf("closing took %s", took)
 	}
 }
+
+// The operator's whitelist wins over every decision, that of a range around it too, and a reload takes a new one.
+func TestTheWhitelistWinsOverDecisions(t *testing.T) {
+	t.Parallel()
+	lapi := newTestLAPI(t)
+	lapi.ban("203.0.113.0/24", "4h")
+	lapi.ban("2001:db8:1::/48", "4h")
+	with := func(allow ...string) (*loaded, error) {
+		return provision(t, map[string]any{"api_url": lapi.URL, "api_key": "right", "interval": "1s", "allow": allow})
+	}
+	l, err := with("203.0.113.7", "203.0.113.64/26", "2001:db8:1:2::/64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.app.Start(); err != nil {
+		t.Fatal(err)
+	}
+	l.eventually(t, "203.0.113.8", 403)
+	for address, want := range map[string]int{"203.0.113.7": 200, "::ffff:203.0.113.7": 200, "203.0.113.100": 200, "203.0.113.200": 403,
+		"2001:db8:1:2::9": 200, "2001:db8:1:3::9": 403} {
+		if got := l.status(address); got != want {
+			t.Errorf("%s: %d, want %d", address, got, want)
+		}
+	}
+	without, err := with()
+	if err != nil {
+		t.Fatal(err)
+	}
+	without.eventually(t, "203.0.113.7", 403)
+	if _, err := with("203.0.113.7", "my office"); err == nil || !strings.Contains(err.Error(), "my office") {
+		t.Errorf("an entry that is no address: %v", err)
+	}
+}

@@ -130,7 +130,7 @@ func provision(t *testing.T, config map[string]any) (*loaded, error) {
 		return nil, err
 	}
 	var once sync.Once
-	l := &loaded{app: &app, handler: &Handler{bouncer: app.bouncer}}
+	l := &loaded{app: &app, handler: &Handler{bouncer: app.bouncer, allowed: app.allowed}}
 	l.close = func() {
 		once.Do(func() {
 			if err := app.Cleanup(); err != nil {

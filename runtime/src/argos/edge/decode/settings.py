@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
+from argos.edge.decode.crowdsec import decode_crowdsec
 from argos.edge.decode.tls import decode_tls
 from argos.edge.decode.values import networks
 from argos.edge.fields import Fields
-from argos.edge.model import CrowdsecSettings, EdgeSettings, SessionSettings, Settings
+from argos.edge.model import EdgeSettings, SessionSettings, Settings
 from argos.edge.names import host_name_problem
 from argos.edge.oidc_settings import decode_oidc
 from argos.edge.proxy_presets import PROXY_PRESETS
@@ -19,7 +18,7 @@ def decode_settings(raw: object, errors: list[FieldError]) -> Settings:
     top = Fields(raw, "document", "settings", errors)
     edge = _edge(top.raw("edge"), errors) if top.given("edge") else None
     session = _session(top.raw("session"), errors) if top.given("session") else None
-    crowdsec = _crowdsec(top.raw("crowdsec"), errors) if top.given("crowdsec") else None
+    crowdsec = decode_crowdsec(top.raw("crowdsec"), errors) if top.given("crowdsec") else None
     oidc = decode_oidc(top.raw("oidc"), errors) if top.given("oidc") else None
     top.finish()
     return Settings(edge, session, crowdsec, oidc)
@@ -50,19 +49,3 @@ def _session(raw: object, errors: list[FieldError]) -> SessionSettings:
         fields.wrong("idle_hours", f"is {idle}", f"at most absolute_hours, which is {absolute}")
     fields.finish()
     return SessionSettings(absolute, idle)
-
-
-def _crowdsec(raw: object, errors: list[FieldError]) -> CrowdsecSettings:
-    fields = Fields(raw, "settings/crowdsec", "", errors)
-    enabled = fields.boolean("enabled", True)
-    url = fields.text(
-        "lapi_url", "http://127.0.0.1:8080", limit=512, expected="http://host:port of LAPI", check=_lapi_problem
-    )
-    fields.finish()
-    return CrowdsecSettings(enabled, url.rstrip("/"))
-
-
-def _lapi_problem(text: str) -> str | None:
-    if not re.fullmatch(r"https?://(\[[0-9a-f:]+\]|[A-Za-z0-9.-]+):\d{1,5}/?", text):
-        return f"is {text[:80]!r}"
-    return None

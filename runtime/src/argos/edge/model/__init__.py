@@ -15,7 +15,15 @@ from argos.edge.model.document import MAX_RESOURCES, Document
 from argos.edge.model.host import MAX_HOSTS, Headers, Host
 from argos.edge.model.limits import LimitKey, Maintenance, PathLimit, RateLimit
 from argos.edge.model.rules import Action, Block, FixedResponse, Forward, Match, Redirect, Rewrite, Rule
-from argos.edge.model.settings import SETTINGS, CrowdsecSettings, EdgeSettings, OidcSettings, SessionSettings, Settings
+from argos.edge.model.settings import (
+    SETTINGS,
+    CrowdsecSettings,
+    EdgeSettings,
+    Exempt,
+    OidcSettings,
+    SessionSettings,
+    Settings,
+)
 from argos.edge.model.tls import Tls, TlsMode
 from argos.edge.model.upstreams import Algorithm, HealthCheck, PassiveCheck, Proxy, Timeouts, Upstream
 from argos.edge.model.values import HeaderValue, Presence, Resource, SecretName, canonical, secret_places, spec_of
@@ -33,6 +41,7 @@ __all__ = [
     "CrowdsecSettings",
     "Document",
     "EdgeSettings",
+    "Exempt",
     "FixedResponse",
     "Forward",
     "HeaderValue",

@@ -27,11 +27,19 @@ class SessionSettings(msgspec.Struct, frozen=True):
     idle_hours: int = 24
 
 
+class Exempt(msgspec.Struct, frozen=True):
+    """An address or a range that no decision stops at this edge, and why."""
+
+    value: str
+    reason: str = ""
+
+
 class CrowdsecSettings(msgspec.Struct, frozen=True):
     """The singleton ``settings/crowdsec``."""
 
     enabled: bool = True
     lapi_url: str = "http://127.0.0.1:8080"
+    whitelist: tuple[Exempt, ...] = ()
 
 
 class OidcSettings(msgspec.Struct, frozen=True):

@@ -1,0 +1,65 @@
+"""`argos crowdsec …`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from argos.cli.exits import FAILED, NO_PERMISSION, OK, UNAVAILABLE, Stop
+
+SCRIPT = Path("/usr/lib/argos/crowdsec-credentials")  # role crowdsec installs it
+SECRETS_DIR = Path("/etc/argos")
+_NAMES = ("crowdsec-bouncer-key", "crowdsec-machine")
+_ELSEWHERE = (
+    "it comes with role crowdsec, where CrowdSec runs. For a LAPI elsewhere make a bouncer and a machine there, and "
+    "store them: argos secret set crowdsec-bouncer-key --stdin, argos secret set crowdsec-machine --stdin "
+    '({"login": "…", "password": "…"})'
+)
+
+
+def credentials(options: argparse.Namespace) -> int:
+    """Make anew what CrowdSec refuses, and put both into the vault: what role crowdsec does, in one command.
+
+    Nothing is printed or passed as an argument: values go from file to standard input.
+    """
+    from argos.cli.session import print_json
+
+    if os.geteuid() != 0:
+        raise Stop(NO_PERMISSION, "only root makes CrowdSec's credentials: sudo argos crowdsec credentials")
+    if not SCRIPT.exists():
+        raise Stop(UNAVAILABLE, f"{SCRIPT} is not there: {_ELSEWHERE}")
+    made = _answer([str(SCRIPT)])["changed"]
+    stored = [name for name in _NAMES if _stored(name)]
+    if "crowdsec-bouncer-key" in stored:
+        # Caddy reads its key from tmpfs at each poll.
+        _run(["/usr/bin/systemctl", "restart", "argos-credentials.service"], None)
+    if options.json:
+        print_json({"changed": bool(made or stored), "made": made, "stored": stored})
+    else:
+        print(f"made anew: {', '.join(made) or 'nothing'}; stored: {', '.join(stored) or 'nothing new'}")
+    return OK
+
+
+def _stored(name: str) -> bool:
+    try:
+        value = (SECRETS_DIR / name).read_bytes()
+    except OSError as error:
+        raise Stop(FAILED, f"{SECRETS_DIR / name} cannot be read: {error.strerror}") from None
+    # A process of its own, as it becomes the user argos for good.
+    return bool(_answer([sys.executable, "-m", "argos", "secret", "set", name, "--stdin", "--json"], value)["changed"])
+
+
+def _answer(command: list[str], given: bytes | None = None) -> dict[str, list[str]]:
+    answer: dict[str, list[str]] = json.loads(_run(command, given))
+    return answer
+
+
+def _run(command: list[str], given: bytes | None) -> bytes:
+    done = subprocess.run(command, input=given, capture_output=True, check=False, timeout=120)
+    if done.returncode != 0:
+        raise Stop(FAILED, done.stderr.decode("utf-8", "replace").strip()[-500:] or f"{command[0]} failed")
+    return done.stdout

@@ -1,0 +1,152 @@
+"""CrowdSec: whether the edge enforces its decisions, and whether the runtime can read and make them."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from argos import bounded_http
+from argos.doctor import unix_http
+from argos.doctor.finding import Finding
+from argos.doctor.neighbours import restart_advice
+from argos.settings import Settings
+
+if TYPE_CHECKING:
+    from argos.threat.lapi import Lapi
+
+_ANSWER_AGE = 60  # seconds; the bouncer asks every 15
+_ANSWER_LIMIT = 1024 * 1024
+_TIMEOUT = 3.0
+_UNHEARD = bounded_http.FAILURES
+
+
+def check_lapi(url: str, key_file: Path, caddy_socket: Path) -> Finding:
+    """LAPI answers, takes the bouncer's key, and Caddy has had an answer of late."""
+    name = "CrowdSec"
+    try:
+        key = key_file.read_text(encoding="ascii").strip()
+    except PermissionError:
+        return Finding(name, "unknown", f"{key_file} may not be read from here.", "Run as root: sudo argos doctor.")
+    except (OSError, ValueError):
+        key = ""
+    if not key:
+        return Finding(
+            name,
+            "failed",
+            f"{key_file} holds no bouncer key: Caddy enforces the bans it remembers and learns no new ones.",
+            "Run role crowdsec again, then: systemctl restart argos-credentials argos-caddy.",
+        )
+    status = _lapi_status(f"{url}/v1/decisions?ip=192.0.2.1", key)
+    if status is None:
+        return Finding(
+            name,
+            "failed",
+            f"CrowdSec's LAPI does not answer at {url}: known bans hold, new ones are not made.",
+            restart_advice("crowdsec"),
+        )
+    if status in {401, 403}:
+        return Finding(
+            name,
+            "failed",
+            "LAPI refuses the bouncer's key.",
+            "Run: sudo argos crowdsec credentials; or role crowdsec, which also makes a new one.",
+        )
+    if status >= 500:
+        return Finding(name, "failed", f"LAPI answers {status}.", "Look at: journalctl -u crowdsec.")
+    return _caddys_view(name, caddy_socket, key)
+
+
+def check_machine(settings: Settings, lapi: Lapi | None) -> Finding:
+    """The runtime's own credentials open LAPI: without them decisions can be neither made nor ended here."""
+    from argos.threat.errors import CredentialsStale, LapiUnavailable
+
+    name = "CrowdSec credentials"
+    try:
+        if lapi is None:
+            _asked_apart(settings)
+        else:
+            lapi.check()
+    except CredentialsStale as error:
+        return Finding(
+            name,
+            "failed",
+            f"{error.message.partition(';')[0]}. Bans hold; none can be made or ended from here.",
+            "Run: sudo argos crowdsec credentials; or the playbook with --tags crowdsec,runtime.",
+        )
+    except LapiUnavailable as error:
+        return Finding(name, "unknown", f"{error.message}.", "Mend CrowdSec first.")
+    return Finding(name, "ok", "LAPI takes them.")
+
+
+def edge_view(caddy_socket: Path) -> dict[str, Any] | None:
+    """What Caddy's bouncer counts: decisions, age of the last answer, errors; None when Caddy does not tell."""
+    try:
+        status, body = unix_http.get(caddy_socket, "/argos/crowdsec")
+        view = json.loads(body) if status == 200 else None
+    except _UNHEARD:
+        view = None
+    return view if isinstance(view, dict) else None
+
+
+def _asked_apart(settings: Settings) -> None:
+    """Open the vault for one question, as no service has it open in this process."""
+    from argos.audit import Audit
+    from argos.clock import SystemClock
+    from argos.named_secrets import NamedSecrets
+    from argos.scrub import Scrubber
+    from argos.storage.engine import Storage
+    from argos.threat.access import lapi_of
+    from argos.vault import Vault
+
+    storage = Storage(settings.database, SystemClock())
+    try:
+        vault = Vault(storage, settings.require_master_key())
+        scrubber = Scrubber()
+        secrets = NamedSecrets(storage, vault, Audit(storage, vault, scrubber), scrubber)
+        lapi_of(settings, storage, secrets, scrubber).check()
+    finally:
+        storage.close()
+
+
+def _caddys_view(name: str, caddy_socket: Path, key: str) -> Finding:
+    view = edge_view(caddy_socket)
+    if view is None:
+        return Finding(name, "unknown", "LAPI takes the key; Caddy does not say when it last asked.")
+    if not view.get("running"):
+        return Finding(
+            name, "warning", "Caddy enforces no bans: settings.crowdsec.enabled is false, or nothing is applied."
+        )
+    age, error = view.get("seconds_since_answer"), shown_error(view, key) or "no answer yet"
+    look = "Look at: journalctl -u argos-caddy -u crowdsec."
+    if not isinstance(age, int):
+        return Finding(name, "failed", f"Caddy has had no answer from LAPI since it started: {error}.", look)
+    if age > _ANSWER_AGE:
+        return Finding(name, "failed", f"Caddy's last answer from LAPI is {age} s old: {error}.", look)
+    if view.get("state_error"):
+        return Finding(name, "failed", "Caddy cannot save its decisions: a restart would forget them.", look)
+    return Finding(name, "ok", f"{view.get('decisions', 0)} decisions; Caddy heard from LAPI {age} s ago.")
+
+
+def shown_error(view: dict[str, Any], *secrets: str) -> str:
+    """The bouncer's last error as one short printable line, without the key: a hostile LAPI may have a part in it."""
+    from argos.scrub import Scrubber
+
+    text = Scrubber(secrets).scrub(str(view.get("error") or ""))
+    return "".join(letter if letter.isprintable() else "?" for letter in text)[:200]
+
+
+def _lapi_status(url: str, key: str) -> int | None:
+    headers = {"X-Api-Key": key, "User-Agent": "argos-doctor"}
+    try:
+        status, _body = bounded_http.exchange(
+            "GET", url, headers, None, deadline=_TIMEOUT, limit=_ANSWER_LIMIT, connect=_connect
+        )
+    except _UNHEARD:
+        return None
+    return status
+
+
+def _connect(host: str, port: int) -> socket.socket:
+    return bounded_http.dial(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
