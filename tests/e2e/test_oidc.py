@@ -192,6 +192,33 @@ def test_a_link_from_another_site_finds_one_signed_in(
     assert pages == [(200, target), (200, f"{target}&again=1")], "one hop more, and no sign-in shown"
 
 
+@pytest.mark.threat("LOG-4")
+def test_a_sensitive_change_has_the_provider_ask_anew_who_one_is(
+    guest: Guest,
+    context: BrowserContext,
+    watched: Watched,
+    declaration: Declaration,
+    newcomer: Callable[[str], str],
+) -> None:
+    """Neither a password nor a second factor here: only the provider can say."""
+    person, page = newcomer("e2e-mona"), context.new_page()
+    page.goto(f"https://{declaration.panel}/profile")
+    at_the_provider(page, person)
+    came_to(page, f"https://{declaration.panel}/profile")
+    change = "UPDATE sessions SET proved_at = proved_at - 700"
+    store = "import sqlite3; c = sqlite3.connect('/var/lib/argos/argos.db', timeout=20); "
+    guest.python(f"{store} c.execute({change!r}); c.commit()", user="argos")
+
+    page.get_by_role("button", name="Set up an authenticator app").click()
+    page.wait_for_url(re.compile("/confirm"))
+    page.get_by_role("button", name="Confirm with Elsewhere ID").click()
+    page.wait_for_selector("[name=login]")  # although it still knows them
+    log_in(page, person, consent=False)
+    came_to(page, f"https://{declaration.panel}/profile")
+    page.get_by_role("button", name="Set up an authenticator app").click()
+    page.wait_for_selector("#code")
+
+
 @pytest.mark.threat("LOG-5")
 @pytest.mark.threat("OIDC-6")
 def test_signing_out_ends_the_providers_session_too(

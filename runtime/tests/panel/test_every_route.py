@@ -30,6 +30,7 @@ EXPECTED = {
     "/oidc/start": Needs.NOBODY,
     "/oidc/callback": Needs.NOBODY,
     "/oidc/link": Needs.MEMBER,
+    "/oidc/confirm": Needs.MEMBER,
     "/people": Needs.ADMIN,
     "/people/{username}": Needs.ADMIN,
     "/backups": Needs.ADMIN,

@@ -25,6 +25,7 @@ WITHOUT_PROOF = {
     "/login": "it is the proof",
     "/second-factor": "it is the proof",
     "/confirm": "it is the proof",
+    "/oidc/confirm": "it is the way to the proof",
     "/password": "asks for the current password itself",
     "/welcome": "the one-time link is the proof, and nobody is signed in",
     "/logout": "only ends the session that it comes with",

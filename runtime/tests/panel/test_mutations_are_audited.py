@@ -50,6 +50,7 @@ PANEL_FORMS = {
     ("POST", "/password"),
     ("POST", "/oidc"),
     ("POST", "/oidc/link"),
+    ("POST", "/oidc/confirm"),
     ("POST", "/second-factor"),
     ("POST", "/confirm"),
     ("POST", "/profile/second-factor"),

@@ -29,6 +29,9 @@ class Begun(msgspec.Struct, frozen=True):
     target: str
     link_user: int | None = None
     link_session: int | None = None
+    confirm_user: int | None = None
+    confirm_session: int | None = None
+    begun_at: int = 0
 
 
 @dataclass(frozen=True)

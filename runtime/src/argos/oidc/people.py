@@ -97,6 +97,14 @@ class People:
                 self._audit.record(connection, actor, "oidc.unlink", f"user/{row.username}", before={"links": gone})
         return gone
 
+    def is_tied(self, issuer: str, user_id: int, subject: str | None = None) -> bool:
+        """Whether an account is tied to ``issuer``, and, if given, to that very person there."""
+        wanted = [oidc_identities.c.issuer == issuer, oidc_identities.c.user_id == user_id]
+        if subject is not None:
+            wanted.append(oidc_identities.c.subject == subject)
+        with self._storage.read() as connection:
+            return bool(connection.scalar(select(func.count()).select_from(oidc_identities).where(*wanted)))
+
     def is_linked(self, user_id: int) -> bool:
         """Whether an account is tied to a provider."""
         with self._storage.read() as connection:

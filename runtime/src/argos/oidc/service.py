@@ -18,8 +18,16 @@ from sqlalchemy import Connection, select, update
 from argos.audit import Actor, Audit
 from argos.edge.model import OidcSettings
 from argos.errors import ArgosError, NotFound
+from argos.oidc import tokens as verification
 from argos.oidc.break_glass import PROVIDER
-from argos.oidc.errors import NotOffered, ProviderRefused, ProviderUnavailable, TokenRejected, UnknownState
+from argos.oidc.errors import (
+    NotAllowed,
+    NotOffered,
+    ProviderRefused,
+    ProviderUnavailable,
+    TokenRejected,
+    UnknownState,
+)
 from argos.oidc.pending import Begun, Pending, Ticket
 from argos.oidc.people import People
 from argos.oidc.policy import judge
@@ -113,7 +121,15 @@ class Oidc:
             raise NotOffered
         return settings
 
-    def begin(self, redirect_uri: str, target: str, address: str, link: tuple[int, int] | None = None) -> Start:
+    def begin(
+        self,
+        redirect_uri: str,
+        target: str,
+        address: str,
+        *,
+        link: tuple[int, int] | None = None,
+        confirm: tuple[int, int] | None = None,
+    ) -> Start:
         """Begin a sign-in.
 
         Args:
@@ -121,6 +137,7 @@ class Oidc:
             target: where the person wants to go; judged by the caller.
             address: the client's, which may begin only so many.
             link: ids of the user and the session that want to be linked.
+            confirm: ids of the user and the session that want to be freshly proved; the provider asks them anew.
 
         Raises:
             NotOffered, ProviderUnavailable: it cannot begin.
@@ -130,8 +147,19 @@ class Oidc:
         metadata = self._provider_of(settings).metadata()
         verifier, nonce = secrets.token_urlsafe(48), secrets.token_urlsafe(32)
         link_user, link_session = link or (None, None)
+        confirm_user, confirm_session = confirm or (None, None)
         begun = Begun(
-            settings.issuer, settings.client_id, nonce, verifier, redirect_uri, target, link_user, link_session
+            settings.issuer,
+            settings.client_id,
+            nonce,
+            verifier,
+            redirect_uri,
+            target,
+            link_user,
+            link_session,
+            confirm_user,
+            confirm_session,
+            self._storage.clock.now(),
         )
         ticket = self.pending.put(begun)
         question = {
@@ -145,6 +173,9 @@ class Oidc:
             "code_challenge": _base64url(hashlib.sha256(verifier.encode()).digest()),
             "code_challenge_method": "S256",
         }
+        if confirm is not None:
+            # Core §3.1.2.1: asked anew although the provider still knows them, and the token says when (auth_time).
+            question |= {"prompt": "login", "max_age": "0"}
         return Start(_with_query(metadata.authorization_endpoint, question), ticket)
 
     def finish(self, ticket: Ticket, answer: Mapping[str, str], address: str, user_agent: str) -> Arrived:
@@ -167,6 +198,9 @@ class Oidc:
             actor = Actor("user", f"id {begun.link_user}", address)
             username = self.people.link(actor, settings.issuer, arrival, begun.link_user, begun.link_session)
             return Arrived(username, begun.target, None)
+        proved_at = verification.auth_time(claims, self._storage.clock.now())
+        if begun.confirm_user is not None and begun.confirm_session is not None:
+            return self._confirm(begun, arrival.subject, proved_at, address, user_agent)
         user_id, username = self.people.arrive(settings.issuer, arrival, address, provision=settings.auto_provision)
         issued = self._begin_session(
             settings.issuer,
@@ -175,8 +209,15 @@ class Oidc:
             user_agent,
             id_token,
             second_factor=arrival.used_second_factor,
+            proved_at=proved_at,
         )
         return Arrived(username, begun.target, issued)
+
+    def confirms(self, user_id: int) -> str:
+        """The name of the provider that can ask this person anew who they are; empty when none can."""
+        settings = self.settings()
+        able = settings is not None and settings.enabled and self.people.is_tied(settings.issuer, user_id)
+        return settings.name if settings is not None and able else ""
 
     def logout_url(self, session_id: int, return_to: str) -> str | None:
         """Where a browser signs out at the provider too (RP-Initiated Logout 1.0 §2); None when there is no such place.
@@ -271,8 +312,6 @@ class Oidc:
                 f"The provider did not take the code ({status} {_error_code(tokens.get('error')) or 'no ID token'})."
             )
         access_token = access_token if isinstance(access_token, str) else ""
-        from argos.oidc import tokens as verification
-
         claims = verification.verify(
             id_token,
             lambda kid: provider.published_keys(wanted=kid),
@@ -327,10 +366,36 @@ class Oidc:
             headers["Authorization"] = f"Basic {basic}"
         return provider.fetcher.post_form(metadata.token_endpoint, form, headers)
 
+    def _confirm(self, begun: Begun, subject: str, proved_at: int | None, address: str, user_agent: str) -> Arrived:
+        """Renew the session that asked for it as freshly proved, when the provider did ask that very person anew."""
+        user_id, session_id = begun.confirm_user or 0, begun.confirm_session or 0
+        if not self.people.is_tied(begun.issuer, user_id, subject):
+            raise NotAllowed("You signed in at the provider as somebody else than you are here.")
+        if proved_at is None or proved_at < begun.begun_at - verification.SKEW:
+            raise TokenRejected(
+                "The provider did not ask you anew who you are (auth_time). Sign out, there too, and sign in again."
+            )
+        try:
+            actor = Actor("user", f"id {user_id}", address)
+            issued = self._sessions.renew(actor, session_id, address, user_agent, proved=True)
+        except NotFound:
+            raise UnknownState from None
+        return Arrived(issued.session.username, begun.target, issued)
+
     def _begin_session(
-        self, issuer: str, user_id: int, actor: Actor, user_agent: str, id_token: str, *, second_factor: bool
+        self,
+        issuer: str,
+        user_id: int,
+        actor: Actor,
+        user_agent: str,
+        id_token: str,
+        *,
+        second_factor: bool,
+        proved_at: int | None,
     ) -> IssuedSession:
-        issued = self._sessions.begin(actor, user_id, actor.address, user_agent, second_factor=second_factor)
+        issued = self._sessions.begin(
+            actor, user_id, actor.address, user_agent, second_factor=second_factor, proved_at=proved_at
+        )
         values: dict[str, Any] = {"provider": PROVIDER}
         if len(id_token) <= ID_TOKEN_KEPT:
             # Bound to the person, not to the row: a renewed session carries it on.

@@ -62,6 +62,20 @@ def verify(
     return claims
 
 
+def auth_time(claims: Mapping[str, Any], now: int) -> int | None:
+    """When the person last gave the provider their credentials (Core §2), None where it does not say.
+
+    Raises:
+        TokenRejected: it is no time, or in the future.
+    """
+    if claims.get("auth_time") is None:
+        return None
+    moment = _time(claims, "auth_time")
+    if not 0 <= moment <= now + SKEW:
+        raise TokenRejected("The ID token says that you signed in in the future (auth_time); compare the clocks")
+    return min(int(moment), now)
+
+
 def check_claims(claims: Mapping[str, Any], *, issuer: str, client_id: str, nonce: str, now: int) -> None:
     """Check every claim of a token whose signature holds.
 

@@ -17,6 +17,7 @@ from argos.panel.denied import Denied
 from argos.panel.forward_auth import ForwardAuth
 from argos.panel.hosts import Hosts, Overview
 from argos.panel.oidc import Callback, Link, Provider, Start
+from argos.panel.oidc import Confirm as ConfirmElsewhere
 from argos.panel.password import Password
 from argos.panel.people import OnePerson, PeopleList
 from argos.panel.profile import Profile, ProfileSecondFactor, ProfileSessions
@@ -51,6 +52,7 @@ def panel_app(application: Application) -> falcon.App[Any, Any]:
     app.add_route("/oidc/start", Start(application))
     app.add_route("/oidc/callback", Callback(application))
     app.add_route("/oidc/link", Link(application))
+    app.add_route("/oidc/confirm", ConfirmElsewhere(application))
     app.add_route("/people", PeopleList(application))
     app.add_route("/people/{username}", OnePerson(application))
     app.add_route("/backups", Backups(application))

@@ -37,7 +37,7 @@ class ForwardAuth:
         self._local = threading.local()
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Answer 200 with the identity, 302, 401 or 403.
+        """Answer 200 with the identity, 302 (with ``?redirect=401``: 401 with the same Location), 401 or 403.
 
         Raises:
             falcon.HTTPForbidden: the caller is no declared proxy, or says too little.
@@ -54,7 +54,9 @@ class ForwardAuth:
             raise falcon.HTTPForbidden(title="Undecided", description="Nobody can be let in at the moment.") from None
         if decision.status == 200 and seen:
             self._note_seen(seen)
-        resp.status = falcon.code_to_http_status(decision.status)
+        # nginx's auth_request takes 401 and 403 for refusals, and anything else for a fault.
+        as_401 = decision.status == 302 and req.get_param("redirect") == "401"
+        resp.status = falcon.code_to_http_status(401 if as_401 else decision.status)
         for name, value in decision.headers:
             resp.set_header(name, value)
         resp.content_type = f"text/{'html' if decision.page else 'plain'}; charset=utf-8"

@@ -14,6 +14,7 @@ from argos.oidc.errors import NotAllowed, ProviderRefused, ProviderUnavailable, 
 from argos.oidc.pending import LIFETIME, Ticket
 from argos.panel import cookies, forms, pages
 from argos.panel.access import Door
+from argos.panel.second_factor import session_of
 from argos.panel.sign_in import USER_AGENT_LIMIT, safe_target, write_cookies
 
 _COOKIES_MOST = 20  # sign-ins begun in one browser at once; cookies of older ones are taken away
@@ -74,7 +75,31 @@ class Link:
                 resp.status, resp.location = falcon.HTTP_303, target if target.startswith("/") else "/"
                 return
             link = (person.session.user_id, person.session.id)
-            start = oidc.begin(_redirect_uri(door), target, door.visit.address, link)
+            start = oidc.begin(_redirect_uri(door), target, door.visit.address, link=link)
+        except ArgosError as error:
+            show_problem(resp, self._application, error)
+            return
+        keep_ticket(req, resp, door, start.ticket)
+        pages.render(resp, "continue.html", heading="To the provider", target=start.url)
+
+
+class Confirm:
+    """``POST /oidc/confirm``: the provider asks the signed-in person anew, as ``/confirm`` asks for a password."""
+
+    needs = Needs.MEMBER
+    no_fresh_proof = "this is where the proof is begun"
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Send them there."""
+        door = Door.of(req)
+        session, target = session_of(door), safe_target(door, forms.read(req).get("rd", "/"))
+        try:
+            start = self._application.oidc.begin(
+                _redirect_uri(door), target, door.visit.address, confirm=(session.user_id, session.id)
+            )
         except ArgosError as error:
             show_problem(resp, self._application, error)
             return

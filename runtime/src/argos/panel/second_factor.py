@@ -104,6 +104,7 @@ class Confirm:
             problem=problem,
             by_code=self._application.second_factors.status(session.user_id).enabled,
             by_password=self._application.accounts.get_by_id(session.user_id).has_password,
+            provider=self._application.oidc.confirms(session.user_id),
         )
 
 

@@ -63,6 +63,7 @@ class Sessions:
         *,
         second_factor: bool = False,
         credential: bytes | None = None,
+        proved_at: int | None = None,
     ) -> IssuedSession:
         """Sign a person in, after their credentials were checked.
 
@@ -76,6 +77,7 @@ class Sessions:
             user_agent: the browser's name for itself; cut at 256 characters.
             second_factor: it was proved just now, in a session that this one follows.
             credential: the account's, as it was when its password was checked.
+            proved_at: when they last gave a password or a code, seconds since the epoch; None: just now.
 
         Raises:
             NotFound: there is no such user.
@@ -85,7 +87,9 @@ class Sessions:
             if credential is not None and credential != _credential(connection, user_id):
                 # A reset that came between the check and here has ended all sessions, and this is one more.
                 raise Conflict("The password was changed while it was checked")
-            issued = self._insert(connection, user_id, address, user_agent, second_factor=second_factor)
+            issued = self._insert(
+                connection, user_id, address, user_agent, second_factor=second_factor, proved_at=proved_at
+            )
             dropped = self._drop_oldest(connection, user_id)
             after = {"session": issued.session.id, "assurance": issued.session.assurance, "dropped": dropped}
             self._audit.record(connection, actor, "session.begin", f"user/{issued.session.username}", after=after)

@@ -1,0 +1,97 @@
+"""Proxies that an operator may have, each run with the example of docs/forward-auth.md and other addresses only."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+CACHE = Path.home() / ".cache" / "argos" / "nginx"
+
+
+def example(language: str, **addresses: str) -> str:
+    """Return the page's example in ``language``, its addresses replaced."""
+    page = (ROOT / "docs" / "forward-auth.md").read_text(encoding="utf-8")
+    (text,) = re.findall(rf"^```{language}\n(.*?)^```$", page.partition("\n## ")[2], re.MULTILINE | re.DOTALL)
+    for old, new in (("argos.home.example:9080", addresses["argos"]), ("10.0.0.5:2342", addresses["upstream"])):
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+@contextlib.contextmanager
+def running(kind: str, place: Path, argos: str, upstream: str) -> Iterator[int]:
+    """Run ``caddy``, ``nginx`` or ``traefik`` over the example, and give its port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    command = {"caddy": _caddy, "nginx": _nginx, "traefik": _traefik}[kind](place, port, argos, upstream)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(place)}
+    with (place / "proxy.log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=place)
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                break
+            said = (place / "proxy.log").read_text()[-2000:]
+            assert process.poll() is None, said
+            assert time.monotonic() < deadline, said
+            time.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(15)
+
+
+def _caddy(place: Path, port: int, argos: str, upstream: str) -> list[str]:
+    text = example("caddyfile", argos=argos, upstream=upstream)
+    text = text.replace("photos.home.example {", f"http://photos.home.example:{port} {{")
+    (place / "Caddyfile").write_text(f"{{\n\tadmin off\n\tpersist_config off\n}}\n{text}")
+    build = [sys.executable, str(ROOT / "roles/caddy/files/build.py")]
+    binary = os.environ.get("ARGOS_CADDY_BINARY") or subprocess.check_output(build, text=True).strip()
+    return [binary, "run", "--config", str(place / "Caddyfile"), "--adapter", "caddyfile"]
+
+
+def _nginx(place: Path, port: int, argos: str, upstream: str) -> list[str]:
+    text = example("nginx", argos=argos, upstream=upstream).replace("listen 80;", f"listen 127.0.0.1:{port};")
+    scratch = "".join(f"{kind}_temp_path {place};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    owner = "user root;\n" if os.geteuid() == 0 else ""
+    (place / "nginx.conf").write_text(
+        f"daemon off;\nmaster_process off;\npid {place}/pid;\nerror_log stderr;\n{owner}"
+        f"events {{}}\nhttp {{\naccess_log off;\n{scratch}{text}}}\n"
+    )
+    return [nginx(), "-p", str(place), "-c", str(place / "nginx.conf"), "-e", "stderr"]
+
+
+def _traefik(place: Path, port: int, argos: str, upstream: str) -> list[str]:
+    (place / "dynamic.yml").write_text(example("yaml", argos=argos, upstream=upstream))
+    options = [f"--entryPoints.web.address=127.0.0.1:{port}", f"--providers.file.filename={place / 'dynamic.yml'}"]
+    return [os.environ["ARGOS_TRAEFIK_BINARY"], *options, "--global.checkNewVersion=false"]
+
+
+def nginx() -> str:
+    """Return Debian's nginx: the installed one, else unpacked from its package, so that no service is set up."""
+    if found := shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin"):
+        return found
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (CACHE / "complete").exists():
+            fetch = ["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", "nginx"]
+            if subprocess.run(fetch, cwd=CACHE, check=False, capture_output=True).returncode:
+                subprocess.run(["apt-get", "update", "-qq"], check=True)
+                subprocess.run(fetch, cwd=CACHE, check=True)
+            (package,) = CACHE.glob("nginx_*.deb")
+            subprocess.run(["dpkg", "-x", str(package), str(CACHE)], check=True)
+            (CACHE / "complete").touch()
+    return str(CACHE / "usr/sbin/nginx")
