@@ -50,17 +50,55 @@ options:
             suboptions:
               mode:
                 description:
-                - V(internal) has Caddy's own CA sign, V(auto) gets certificates by ACME, V(off) serves plain HTTP.
+                - V(internal) has Caddy's own CA sign, V(auto) gets certificates by ACME, V(manual) takes one of
+                  the declared certificates, V(off) serves plain HTTP.
                 - The default is V(internal).
                 type: str
                 choices:
                 - internal
                 - auto
+                - manual
                 - 'off'
               email:
                 description:
                 - Contact address for the ACME account.
                 type: str
+              challenge:
+                description:
+                - How the ACME CA is shown that the name is yours.
+                - V(http) wants port 80 reachable by it, V(tls-alpn) port 443, V(dns) neither. A wildcard needs
+                  V(dns).
+                - The default is V(http).
+                type: str
+                choices:
+                - http
+                - tls-alpn
+                - dns
+              dns_provider:
+                description:
+                - The declared DNS provider that answers challenge V(dns).
+                type: str
+              certificate:
+                description:
+                - The declared certificate that mode V(manual) serves. Its names must cover the host.
+                type: str
+              ca:
+                description:
+                - Directory of the ACME CA. As the edge's settings say when left out, and Let's Encrypt when those
+                  say nothing. The runtime's C(ARGOS_ACME_CA) stands before both.
+                type: str
+              ca_root:
+                description:
+                - Certificates in PEM that vouch for a private CA's own. Goes with the C(ca) beside it.
+                type: str
+              min_version:
+                description:
+                - Least TLS version that is spoken. As the edge's settings say when left out, and V(1.2) when those
+                  say nothing.
+                type: str
+                choices:
+                - '1.2'
+                - '1.3'
           trusted_proxies:
             description:
             - Address ranges of proxies in front of the edge whose C(X-Forwarded-For) is believed.
@@ -536,17 +574,54 @@ options:
         suboptions:
           mode:
             description:
-            - V(internal) has Caddy's own CA sign, V(auto) gets certificates by ACME, V(off) serves plain HTTP.
+            - V(internal) has Caddy's own CA sign, V(auto) gets certificates by ACME, V(manual) takes one of the
+              declared certificates, V(off) serves plain HTTP.
             - The default is V(internal).
             type: str
             choices:
             - internal
             - auto
+            - manual
             - 'off'
           email:
             description:
             - Contact address for the ACME account.
             type: str
+          challenge:
+            description:
+            - How the ACME CA is shown that the name is yours.
+            - V(http) wants port 80 reachable by it, V(tls-alpn) port 443, V(dns) neither. A wildcard needs V(dns).
+            - The default is V(http).
+            type: str
+            choices:
+            - http
+            - tls-alpn
+            - dns
+          dns_provider:
+            description:
+            - The declared DNS provider that answers challenge V(dns).
+            type: str
+          certificate:
+            description:
+            - The declared certificate that mode V(manual) serves. Its names must cover the host.
+            type: str
+          ca:
+            description:
+            - Directory of the ACME CA. As the edge's settings say when left out, and Let's Encrypt when those say
+              nothing. The runtime's C(ARGOS_ACME_CA) stands before both.
+            type: str
+          ca_root:
+            description:
+            - Certificates in PEM that vouch for a private CA's own. Goes with the C(ca) beside it.
+            type: str
+          min_version:
+            description:
+            - Least TLS version that is spoken. As the edge's settings say when left out, and V(1.2) when those
+              say nothing.
+            type: str
+            choices:
+            - '1.2'
+            - '1.3'
       request_headers:
         description:
         - Header fields to change on the way to the upstream.
@@ -911,4 +986,109 @@ options:
         - Let O(hosts.raw_handlers) hold any handler, and reach files and the environment of Caddy.
         - The default is V(false).
         type: bool
+  certificates:
+    description:
+    - Certificates of your own, for hosts with C(tls.mode) V(manual). One left out stays as it is, unless O(prune)
+      is set.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description:
+        - Name of the certificate. Hosts refer to it.
+        type: str
+        required: true
+      state:
+        description:
+        - Whether it is declared. The default is V(present).
+        type: str
+        choices:
+        - present
+        - absent
+      certificate:
+        description:
+        - The chain in PEM, its own certificate first, at most 64 KiB. Required unless O(certificates.state=absent).
+        - One with less than 7 days of life is refused.
+        type: str
+      key:
+        description:
+        - The private key in PEM, not encrypted, by the name of the secret that holds it. It must be this certificate's.
+        type: dict
+        suboptions:
+          secret:
+            description:
+            - Name of a secret that was set before.
+            type: str
+            required: true
+  dns_providers:
+    description:
+    - Accounts at DNS providers, for hosts with C(tls.challenge) V(dns). One left out stays as it is, unless O(prune)
+      is set.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description:
+        - Name of the account. Hosts refer to it.
+        type: str
+        required: true
+      state:
+        description:
+        - Whether it is declared. The default is V(present).
+        type: str
+        choices:
+        - present
+        - absent
+      type:
+        description:
+        - Who runs the zone. Required unless O(dns_providers.state=absent).
+        - The default is V(cloudflare).
+        type: str
+        choices:
+        - cloudflare
+        - route53
+      api_token:
+        description:
+        - For V(cloudflare), a token that may read the zone and edit its DNS, by the name of the secret that holds
+          it.
+        type: dict
+        suboptions:
+          secret:
+            description:
+            - Name of a secret that was set before.
+            type: str
+            required: true
+      access_key_id:
+        description:
+        - For V(route53), the id of an access key that may change the zone.
+        type: str
+      secret_access_key:
+        description:
+        - For V(route53), that key's secret, by the name of the secret that holds it.
+        type: dict
+        suboptions:
+          secret:
+            description:
+            - Name of a secret that was set before.
+            type: str
+            required: true
+      region:
+        description:
+        - For V(route53), a region such as V(eu-central-1).
+        type: str
+      hosted_zone_id:
+        description:
+        - For V(route53), the zone to write to. Looked for by name when left out.
+        type: str
+      resolvers:
+        description:
+        - DNS servers to ask about the zone. Needed where the guest's own resolver has another view of it (split
+          DNS).
+        type: list
+        elements: str
+      propagation_timeout:
+        description:
+        - Seconds to wait until the record is seen.
+        - The default is V(120).
+        type: int
 """

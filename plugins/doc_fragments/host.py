@@ -329,17 +329,54 @@ options:
     suboptions:
       mode:
         description:
-        - V(internal) has Caddy's own CA sign, V(auto) gets certificates by ACME, V(off) serves plain HTTP.
+        - V(internal) has Caddy's own CA sign, V(auto) gets certificates by ACME, V(manual) takes one of the declared
+          certificates, V(off) serves plain HTTP.
         - The default is V(internal).
         type: str
         choices:
         - internal
         - auto
+        - manual
         - 'off'
       email:
         description:
         - Contact address for the ACME account.
         type: str
+      challenge:
+        description:
+        - How the ACME CA is shown that the name is yours.
+        - V(http) wants port 80 reachable by it, V(tls-alpn) port 443, V(dns) neither. A wildcard needs V(dns).
+        - The default is V(http).
+        type: str
+        choices:
+        - http
+        - tls-alpn
+        - dns
+      dns_provider:
+        description:
+        - The declared DNS provider that answers challenge V(dns).
+        type: str
+      certificate:
+        description:
+        - The declared certificate that mode V(manual) serves. Its names must cover the host.
+        type: str
+      ca:
+        description:
+        - Directory of the ACME CA. As the edge's settings say when left out, and Let's Encrypt when those say nothing.
+          The runtime's C(ARGOS_ACME_CA) stands before both.
+        type: str
+      ca_root:
+        description:
+        - Certificates in PEM that vouch for a private CA's own. Goes with the C(ca) beside it.
+        type: str
+      min_version:
+        description:
+        - Least TLS version that is spoken. As the edge's settings say when left out, and V(1.2) when those say
+          nothing.
+        type: str
+        choices:
+        - '1.2'
+        - '1.3'
   request_headers:
     description:
     - Header fields to change on the way to the upstream.

@@ -53,6 +53,8 @@ class Settings:
     lapi_url: str = "http://127.0.0.1:8080"
     caddy_binary: Path = Path("/usr/bin/argos-caddy")
     access_log: Path = Path("/var/log/argos-caddy/access.log")
+    acme_ca: str = ""
+    acme_ca_root: Path | None = None
     log_level: str = "INFO"
     audit_days: int = 730
     """How long the record of changes is kept; 0: however old."""
@@ -105,6 +107,8 @@ class Settings:
             lapi_url=_url(env, "ARGOS_LAPI_URL", defaults.lapi_url),
             caddy_binary=_path(env, "ARGOS_CADDY_BINARY", defaults.caddy_binary),
             access_log=_path(env, "ARGOS_ACCESS_LOG", defaults.access_log),
+            acme_ca=_acme_ca(env),
+            acme_ca_root=_path(env, "ARGOS_ACME_CA_ROOT", Path()) if env.get("ARGOS_ACME_CA_ROOT") else None,
             log_level=_log_level(env, defaults.log_level),
             audit_days=_number(env, "ARGOS_AUDIT_DAYS", defaults.audit_days, range(36_501)),
             audit_rows=_number(env, "ARGOS_AUDIT_ROWS", defaults.audit_rows, range(1000, 10_000_001)),
@@ -207,6 +211,16 @@ def _number(env: Mapping[str, str], variable: str, default: int, allowed: range)
     if not (value.isascii() and value.isdigit() and len(value) < 10 and int(value) in allowed):
         raise BadSetting(variable, f"is {value!r}", f"a number from {allowed.start} to {allowed.stop - 1}")
     return int(value)
+
+
+def _acme_ca(env: Mapping[str, str]) -> str:
+    if not env.get("ARGOS_ACME_CA"):
+        return ""
+    value = _url(env, "ARGOS_ACME_CA", "https://acme-v02.api.letsencrypt.org/directory")
+    # Caddy replaces placeholders in it.
+    if not value.startswith("https://") or set(value) & set("{}"):
+        raise BadSetting("ARGOS_ACME_CA", "is no https:// URL", "the directory of an ACME CA")
+    return value
 
 
 def _log_level(env: Mapping[str, str], default: str) -> str:

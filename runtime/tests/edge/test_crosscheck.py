@@ -74,9 +74,9 @@ def test_sign_on_without_tls_needs_a_trusted_proxy_in_front() -> None:
     assert errors_of([host(**GUARDED)], off) == [("settings/edge", "tls.mode"), ("host/a.home.example", "tls.mode")]
 
 
-def test_a_wildcard_with_acme_is_refused() -> None:
-    assert errors_of([host("*.home.example", tls={"mode": "auto"})]) == [("host/*.home.example", "tls.mode")]
-    assert errors_of([host("*.home.example")], {"tls": {"mode": "auto"}}) == [("host/*.home.example", "tls.mode")]
+def test_a_wildcard_with_acme_needs_a_dns_challenge() -> None:
+    assert errors_of([host("*.home.example", tls={"mode": "auto"})]) == [("host/*.home.example", "tls.challenge")]
+    assert errors_of([host("*.home.example")], {"tls": {"mode": "auto"}}) == [("host/*.home.example", "tls.challenge")]
 
 
 def test_a_secret_that_has_no_value_is_named() -> None:

@@ -132,7 +132,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"rate_limit": {"requests": 100_001, "window": 1}}, "rate_limit.requests"),
     ({"rate_limit": {"requests": 1, "window": 3601}}, "rate_limit.window"),
     ({"rate_limit": {"requests": True, "window": 1}}, "rate_limit.requests"),
-    ({"tls": {"mode": "manual"}}, "tls.mode"),
+    ({"tls": {"mode": "dns"}}, "tls.mode"),
     ({"tls": {"email": "nobody"}}, "tls.email"),
     ({"tls": {"email": "{env.HOME}@home.example"}}, "tls.email"),
     ({"tls": {"email": "{file./etc/hostname}@home.example"}}, "tls.email"),

@@ -156,7 +156,15 @@ def test_tls_off_is_served_on_port_80_and_the_rest_is_redirected() -> None:
             "subjects": ["unconfigured.invalid", "a.home.example", "argos.home.example"],
             "issuers": [{"module": "internal"}],
         },
-        {"subjects": ["le.home.example"], "issuers": [{"module": "acme"}]},
+        {
+            "subjects": ["le.home.example"],
+            "issuers": [
+                {
+                    "module": "acme",
+                    "challenges": {"http": {"alternate_port": 80}, "tls-alpn": {"disabled": True}},
+                }
+            ],
+        },
     ]
 
 

@@ -247,6 +247,10 @@ class Edge:
     caddy: subprocess.Popen[bytes] | None = None
     http_port: int = field(default_factory=free_port)
     https_port: int = field(default_factory=free_port)
+    environment: dict[str, str] = field(default_factory=dict)
+    within: list[str] = field(default_factory=list)
+    """A command that runs Caddy, such as ``unshare``; none: it runs by itself."""
+    renewal_check: str = ""
 
     def __post_init__(self) -> None:
         run = self.place / "run"
@@ -260,6 +264,8 @@ class Edge:
             panel_socket=str(run / "panel.sock"),
             credentials_dir=str(self.place / "credentials"),
             storage_dir=str(self.place / "storage"),
+            edge_dir=str(self.place / "edge"),
+            renewal_check=self.renewal_check,
             access_log=str(self.place / "access.log"),
             waf_log=str(self.place / "waf.log"),
         )
@@ -310,9 +316,10 @@ class Edge:
     def start(self, config: Path) -> None:
         """Run Caddy on ``config``."""
         home = {"HOME": str(self.place), "PATH": os.environ["PATH"], "PLANTED_SECRET": "value-of-the-environment"}
+        home |= self.environment
         with (self.place / "caddy.out").open("ab") as out:
             self.caddy = subprocess.Popen(
-                [str(self.binary), "run", "--config", str(config)], stdout=out, stderr=out, env=home
+                [*self.within, str(self.binary), "run", "--config", str(config)], stdout=out, stderr=out, env=home
             )
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:

@@ -1,6 +1,6 @@
 // argos-caddy is Caddy with the handlers that find and guard every published host: the WAF, the CrowdSec bouncer, and small
-// ones for dispatch, what upstreams answer, and request trailers; and with a log encoder that costs nothing while nothing
-// is logged.
+// ones for dispatch, what upstreams answer, and request trailers; with the operator's own certificates; and with log
+// encoders of which one costs nothing while nothing is logged, and one quotes no credential.
 package main
 
 import (
@@ -11,10 +11,12 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 	_ "github.com/mholt/caddy-ratelimit"
 
+	_ "argos-caddy/certificates"
 	_ "argos-caddy/counters"
 	_ "argos-caddy/crowdsec"
 	_ "argos-caddy/hosts"
 	_ "argos-caddy/lazylog"
+	_ "argos-caddy/logscrub"
 	_ "argos-caddy/trailers"
 	_ "argos-caddy/waf"
 )

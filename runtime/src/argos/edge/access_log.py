@@ -42,7 +42,15 @@ def logging(context: RenderContext) -> dict[str, Any]:
     return {
         "logs": {
             # PERF: reverse_proxy makes a logger of every request it passes on; lazy_json encodes only what is written.
-            "default": {"encoder": {"format": "lazy_json"}, "exclude": [f"http.log.access.{LOGGER}"]},
+            # A DNS provider's error quotes its token, and Caddy writes the error down: the outer encoder takes it out.
+            "default": {
+                "encoder": {
+                    "format": "scrubbed",
+                    "directory": context.credentials_dir,
+                    "wrap": {"format": "lazy_json"},
+                },
+                "exclude": [f"http.log.access.{LOGGER}"],
+            },
             "access": {
                 "writer": {
                     "output": "file",

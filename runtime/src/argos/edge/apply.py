@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from argos.audit import Actor, Audit
-from argos.edge import attribution, revisions
+from argos.edge import attribution, certificates, files, own_certificates, revisions
 from argos.edge import plan as planning
 from argos.edge.active_config import ActiveConfig
 from argos.edge.caddy import CaddyAdmin, CaddyRefused, CaddyUnreachable
@@ -166,13 +166,21 @@ class ApplyEngine:
             write_credentials(self._secrets, names, self._settings.credentials_dir)
             digest = self._secrets.digest(names)
             config, fallback = self._render_both(state)
-            reload = digest != known_digest or self._running() != msgspec.json.decode(config)
+            laid_out = self._lay_out(state)
+            reload = laid_out or digest != known_digest or self._running() != msgspec.json.decode(config)
             if reload:
                 self._load_or_say(config)
                 with self._storage.write() as connection:
                     revisions.keep_secrets_digest(connection, digest)
             self._active.keep(config, fallback)
             return reload
+
+    def _lay_out(self, state: State) -> bool:
+        """Put what Caddy reads besides its configuration where it looks; return whether a certificate was new to it."""
+        for path, pem in certificates.root_files(state, self._context).items():
+            if files.content_of(Path(path)) != pem.encode():
+                files.replace(Path(path), pem.encode(), 0o640)
+        return own_certificates.lay_out(self._caddy, state, self._secrets.reveal)
 
     def _planned(self, state: State, document: Document) -> Plan:
         planned = planning.plan(state, break_glass.resolved(state, document))
@@ -181,8 +189,12 @@ class ApplyEngine:
         if planned.changed:
             ports = {self._context.panel_port, 2019}
             errors = crosscheck(planned.state, self._context.mode, self._secrets.names(), ports)
+            now = self._storage.clock.now()
+            errors += own_certificates.errors_of(planned.changes, planned.state, self._secrets.reveal, now)
             if errors:
                 raise Invalid(errors)
+            warnings = own_certificates.warnings_of(planned.changes, planned.state, now)
+            return msgspec.structs.replace(planned, warnings=(*planned.warnings, *warnings))
         return planned
 
     def _bring_into_force(
@@ -196,6 +208,7 @@ class ApplyEngine:
             if digest is not None:  # None: nothing of it reaches Caddy
                 names = planned.state.secret_names() | state.secret_names()
                 write_credentials(self._secrets, names, self._settings.credentials_dir)
+                self._lay_out(planned.state)
                 self._caddy.load(config, force=force)
         except (CaddyRefused, CaddyUnreachable, OSError) as problem:
             if isinstance(problem, CaddyUnreachable):
@@ -223,8 +236,17 @@ class ApplyEngine:
         except OSError as problem:
             log.exception("caddy.json of revision %d cannot be written", revision)
             warnings += (f"{self._settings.edge_dir}: {problem.strerror}; Caddy would start with the revision before",)
+        self._forget(planned)
         self._epoch.advance()
         return Outcome(True, planned.state.etag(), planned.changes, warnings, revision)
+
+    def _forget(self, planned: Plan) -> None:
+        """Let go of the keys that the revision no longer needs; what cannot be reached now goes another time."""
+        if any(change.kind == "certificate" for change in planned.changes):
+            try:
+                own_certificates.sweep(self._caddy, planned.state)
+            except (CaddyRefused, CaddyUnreachable):
+                log.warning("Caddy still keeps certificates that nobody declares; the next change of one forgets them")
 
     def _put_back(
         self, actor: Actor, state: State, planned: Plan, revision: int, problem: BaseException
@@ -324,8 +346,11 @@ def context_of(settings: Settings) -> RenderContext:
         gate_socket=str(settings.gate_socket),
         panel_socket=str(settings.panel_socket),
         credentials_dir=str(settings.credentials_dir),
+        edge_dir=str(settings.edge_dir),
         access_log=str(settings.access_log),
         waf_log=str(settings.access_log.with_name("waf.log")),
+        acme_ca=settings.acme_ca,
+        acme_ca_root=str(settings.acme_ca_root or ""),
     )
 
 

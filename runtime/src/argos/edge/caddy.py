@@ -5,12 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from argos.errors import ArgosError
 
 LOAD_TIMEOUT_S = 10
+_CERTIFICATES = "/argos/certificates"
 _ANSWER_LIMIT = 64 * 1024 * 1024
 
 
@@ -87,8 +89,51 @@ class CaddyAdmin:
         """
         return self._get("/argos/crowdsec")
 
-    def _get(self, path: str) -> Any:
-        status, body = self._ask("GET", path, None, {})
+    def own_certificates(self) -> set[str]:
+        """Identifiers of the operator's certificates that Caddy keeps.
+
+        Raises:
+            CaddyUnreachable: no answer.
+        """
+        return set(self._get(_CERTIFICATES)["stored"])
+
+    def keep_certificate(self, identifier: str, certificate: str, key: str) -> None:
+        """Have Caddy keep a chain and its key, both PEM; they are served once a configuration names them.
+
+        Raises:
+            CaddyRefused: they do not go together; the reason tells nothing of the key.
+            CaddyUnreachable: no answer.
+        """
+        body = json.dumps({"certificate": certificate, "key": key}).encode()
+        self._certificate("PUT", identifier, body)
+
+    def forget_certificate(self, identifier: str) -> None:
+        """Have Caddy delete a certificate with its key; none of that name is fine.
+
+        Raises:
+            CaddyUnreachable: no answer.
+        """
+        self._certificate("DELETE", identifier, None)
+
+    def _certificate(self, method: str, identifier: str, body: bytes | None) -> None:
+        status, answer = self._ask(method, f"{_CERTIFICATES}/{identifier}", body, {"Content-Type": "application/json"})
+        if status != 200:
+            raise CaddyRefused(_reason(answer) or f"status {status}")
+
+    def certificates(self, names: Mapping[str, str]) -> dict[str, Any]:
+        """What Caddy shows for each name: see ``Shown`` in argos-caddy's certificates/admin.go.
+
+        Args:
+            names: each with the operator's certificate that its host is bound to, or an empty text.
+
+        Raises:
+            CaddyUnreachable: no answer.
+        """
+        found: dict[str, Any] = self._get(_CERTIFICATES, json.dumps({"names": dict(names)}).encode())["certificates"]
+        return found
+
+    def _get(self, path: str, question: bytes | None = None) -> Any:
+        status, body = self._ask("GET" if question is None else "POST", path, question, {})
         if status != 200:
             raise CaddyUnreachable(f"Caddy's admin API answers {status} on {path}")
         try:

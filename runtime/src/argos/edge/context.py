@@ -22,8 +22,15 @@ class RenderContext(msgspec.Struct, frozen=True):
     panel_socket: str = "/run/argos-panel/panel.sock"
     credentials_dir: str = "/run/argos-credentials"
     storage_dir: str = "/var/lib/argos-caddy"
+    edge_dir: str = "/var/lib/argos-edge"
     access_log: str = "/var/log/argos-caddy/access.log"
     waf_log: str = "/var/log/argos-caddy/waf.log"
+    acme_ca: str = ""
+    """Directory of the ACME CA that stands before every declared one."""
+    acme_ca_root: str = ""
+    """File of the roots that vouch for it; the system's when empty."""
+    renewal_check: str = ""
+    """How often Caddy looks whether to renew (Go's notation); its own 10 min when empty."""
 
     @property
     def crowdsec_state(self) -> str:

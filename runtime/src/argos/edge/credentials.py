@@ -25,7 +25,7 @@ _MODE = 0o440
 
 
 def write_credentials(secrets: NamedSecrets, names: Iterable[str], directory: Path) -> bool:
-    """Lay out CrowdSec's bouncer key and the secrets that hosts name; return whether a file changed.
+    """Lay out CrowdSec's bouncer key and the secrets that resources name; return whether a file changed.
 
     A secret without a value is left out: the bouncer then enforces the bans it knows.
     Files of secrets that nobody names any more are removed.
@@ -93,8 +93,7 @@ def _lay_out(settings: Settings) -> None:
         scrubber = Scrubber()
         secrets = NamedSecrets(storage, vault, Audit(storage, vault, scrubber), scrubber)
         with storage.read() as connection:
-            hosts = read_state(connection).hosts()
-        names = {name for host in hosts for name in host.secret_names()}
+            names = read_state(connection).secret_names()
         write_credentials(secrets, names, settings.credentials_dir)
     finally:
         storage.close()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from argos.edge import chains
 from argos.edge.decode.kinds import KINDS
-from argos.edge.model import EdgeSettings, Host, secret_places
+from argos.edge.model import EdgeSettings, Host, Tls, secret_places
 from argos.edge.names import is_loopback, parse_address
 from argos.edge.plan import State
 from argos.errors import FieldError
@@ -43,6 +44,7 @@ def crosscheck(
     lapi_port = urlsplit(state.crowdsec.lapi_url).port
     ports = {*our_ports, *([lapi_port] if lapi_port else [])}
     errors.extend(_name_errors(hosts, edge))
+    errors.extend(_tls_errors(state, edge, mode))
     for host in hosts:
         errors.extend(_host_errors(host, edge, mode))
         errors.extend(_upstream_errors(host, ports))
@@ -87,16 +89,52 @@ def _edge_errors(edge: EdgeSettings, mode: Mode) -> Iterator[FieldError]:
         )
 
 
+def _tls_errors(state: State, edge: EdgeSettings, mode: Mode) -> Iterator[FieldError]:
+    providers = {provider.name for provider in state.of_kind("dns_provider")}
+    certificates = {certificate.name: certificate.certificate for certificate in state.of_kind("certificate")}
+    yield from _reference_errors("settings/edge", edge.tls, providers, certificates)
+    if mode == "behind_caddy":
+        yield from _certificate_errors("settings/edge", edge.panel_host, edge.tls, certificates)
+    for host in state.hosts():
+        if host.tls is not None:
+            yield from _reference_errors(f"host/{host.name}", host.tls, providers, certificates)
+        for name in host.names():
+            yield from _certificate_errors(f"host/{host.name}", name, host.tls or edge.tls, certificates)
+
+
+def _reference_errors(
+    resource: str, tls: Tls, providers: Collection[str], certificates: Collection[str]
+) -> Iterator[FieldError]:
+    if tls.mode == "auto" and tls.challenge == "dns" and tls.dns_provider not in providers:
+        problem = f"names {tls.dns_provider!r}, which is not declared"
+        yield FieldError(resource, "tls.dns_provider", problem, "the name of a dns_provider")
+    if tls.mode == "manual" and tls.certificate not in certificates:
+        problem = f"names {tls.certificate!r}, which is not declared"
+        yield FieldError(resource, "tls.certificate", problem, "the name of a certificate")
+
+
+def _certificate_errors(resource: str, name: str, tls: Tls, certificates: Mapping[str, str]) -> Iterator[FieldError]:
+    if tls.mode == "auto" and name.startswith("*.") and tls.challenge != "dns":
+        # RFC 8555 §7.1.3 lets a CA ask for DNS, and Let's Encrypt does for each wildcard.
+        problem = f"is {tls.challenge}, and {name!r} is a wildcard"
+        yield FieldError(resource, "tls.challenge", problem, "dns, with a dns_provider")
+    if tls.mode == "manual" and tls.certificate in certificates:
+        chain = chains.read(certificates[tls.certificate])
+        if not chain.covers(name):
+            problem = f"names {tls.certificate!r}, which is not for {name}"
+            yield FieldError(
+                resource,
+                "tls.certificate",
+                problem,
+                "a certificate for it; that one is for " + ", ".join(chain.names[:5]),
+            )
+
+
 def _host_errors(host: Host, edge: EdgeSettings, mode: Mode) -> Iterator[FieldError]:
     resource = f"host/{host.name}"
     tls = host.tls or edge.tls
     if host.name == edge.panel_host:
         yield FieldError(resource, "name", "is the panel's own name", "another name")
-    if host.name.startswith("*.") and tls.mode == "auto":
-        # RFC 8555 §7.1.3 lets a CA ask for DNS, and Let's Encrypt does for each wildcard.
-        yield FieldError(
-            resource, "tls.mode", "is auto, and a wildcard's certificate needs a DNS challenge", "internal"
-        )
     if not host.auth.required:
         return
     if not f".{host.name.removeprefix('*.')}".endswith(f".{edge.parent_domain}"):
@@ -118,8 +156,6 @@ def _host_errors(host: Host, edge: EdgeSettings, mode: Mode) -> Iterator[FieldEr
 def _secret_errors(state: State, secrets: Collection[str]) -> Iterator[FieldError]:
     for kind in KINDS:
         for resource in state.of_kind(kind):
-            if resource.secret_names() <= set(secrets):
-                continue
             for place, name in secret_places(resource):
                 if name not in secrets:
                     yield FieldError(

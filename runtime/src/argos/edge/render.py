@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from argos.edge import access_log, client_network, error_pages, proxying, rate_limits, visitors, waf_policy
-from argos.edge.certificates import connection_policies, tls_app
+from argos.edge.certificates import EVENTS, Named, connection_policies, secured, tls_app
 from argos.edge.context import RenderContext
 from argos.edge.host_routes import host_routes
 from argos.edge.model import CrowdsecSettings, EdgeSettings, Host, Tls
@@ -26,7 +26,7 @@ def render(state: State, context: RenderContext, *, fallback: bool = False) -> d
         state: what is declared; it may hold nothing at all.
         context: paths and ports of the guest.
         fallback: the variant Caddy starts from when credentials could not be laid out:
-            hosts that name a secret answer 503, everything else is as it was.
+            hosts that name a secret answer 503, DNS providers are left out, everything else is as it was.
     """
     hosts = state.hosts()
     edge = state.edge
@@ -37,10 +37,8 @@ def render(state: State, context: RenderContext, *, fallback: bool = False) -> d
     panel_secure = panel is not None and default_tls.mode != "off"
     server = _Server(edge, state.crowdsec, context, fallback)
 
-    certificates = [(name, host.tls or default_tls) for host in secure for name in host.names()]
-    if panel and panel_secure:
-        certificates.append((panel, default_tls))
-    redirected = sorted(name for name, _unused in certificates)
+    certificates = secured(state, with_panel=panel_secure)
+    redirected = [name for name, _unused in certificates]
     return {
         # Without this block a load opens TCP 2019; without the mode the socket is 0200.
         "admin": {"listen": f"unix/{context.admin_socket}|0660", "config": {"persist": False}},
@@ -49,7 +47,8 @@ def render(state: State, context: RenderContext, *, fallback: bool = False) -> d
         "apps": {
             **_crowdsec_app(state.crowdsec, context),
             **waf_policy.app(hosts, context),
-            "tls": tls_app(certificates),
+            "tls": tls_app(certificates, state, context, fallback=fallback),
+            "events": EVENTS,
             # The CA's root is for the operator's devices; the guest's own trust store is left alone.
             "pki": {"certificate_authorities": {"local": {"install_trust": False}}},
             "http": {
@@ -57,7 +56,7 @@ def render(state: State, context: RenderContext, *, fallback: bool = False) -> d
                 "https_port": context.https_port,
                 "grace_period": "1m",
                 "servers": {
-                    "edge": server.secure(secure, panel if panel_secure else None),
+                    "edge": server.secure(secure, panel if panel_secure else None, certificates),
                     "plain": server.plain(plain, redirected, panel if panel and not panel_secure else None),
                 },
             },
@@ -74,7 +73,7 @@ class _Server:
         self._edge, self._crowdsec, self._context, self._fallback = edge, crowdsec, context, fallback
         self._hsts = context.mode == "behind_caddy"
 
-    def secure(self, hosts: list[Host], panel: str | None) -> dict[str, Any]:
+    def secure(self, hosts: list[Host], panel: str | None, names: list[Named]) -> dict[str, Any]:
         routes = self._entrance(hosts) + self._panel(panel, hsts=self._hsts)
         routes += _host_map(self._hosts(hosts, scheme="https"))
         return {
@@ -83,7 +82,7 @@ class _Server:
             # Early data may be replayed, and its peer's address is not yet proven.
             "allow_0rtt": False,
             "strict_sni_host": True,
-            "tls_connection_policies": connection_policies(),
+            "tls_connection_policies": connection_policies(names, self._edge),
             "routes": [*routes, _misdirected()],
         }
 

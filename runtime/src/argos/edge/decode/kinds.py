@@ -12,8 +12,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from argos.edge.decode.host import decode_host
+from argos.edge.decode.tls import decode_certificate, decode_dns_provider
 from argos.edge.fields import Fields
-from argos.edge.model import MAX_HOSTS, SETTINGS, Document, Host, Resource
+from argos.edge.model import (
+    MAX_HOSTS,
+    MAX_RESOURCES,
+    SETTINGS,
+    Certificate,
+    DnsProvider,
+    Document,
+    Host,
+    Resource,
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,8 @@ KINDS = {
     kind.name: kind
     for kind in (
         # The next kinds go here, above the hosts that use them.
+        Kind("certificate", "certificates", Certificate, decode_certificate, MAX_RESOURCES),
+        Kind("dns_provider", "dns_providers", DnsProvider, decode_dns_provider, 100),
         Kind("host", "hosts", Host, decode_host, MAX_HOSTS),
     )
 }

@@ -24,7 +24,7 @@ from argos.edge.model.settings import (
     SessionSettings,
     Settings,
 )
-from argos.edge.model.tls import Tls, TlsMode
+from argos.edge.model.tls import Certificate, DnsProvider, Tls, TlsMode
 from argos.edge.model.upstreams import Algorithm, HealthCheck, PassiveCheck, Proxy, Timeouts, Upstream
 from argos.edge.model.values import HeaderValue, Presence, Resource, SecretName, canonical, secret_places, spec_of
 from argos.edge.model.waf import Waf, WafMode
@@ -38,7 +38,9 @@ __all__ = [
     "Auth",
     "AuthPath",
     "Block",
+    "Certificate",
     "CrowdsecSettings",
+    "DnsProvider",
     "Document",
     "EdgeSettings",
     "Exempt",

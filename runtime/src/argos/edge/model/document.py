@@ -6,6 +6,7 @@ import msgspec
 
 from argos.edge.model.host import Host
 from argos.edge.model.settings import Settings
+from argos.edge.model.tls import Certificate, DnsProvider
 
 MAX_RESOURCES = 1000
 """Resources of one kind; of hosts there may be more."""
@@ -18,3 +19,5 @@ class Document(msgspec.Struct, frozen=True):
     prune: bool = False
     settings: Settings = Settings()
     hosts: tuple[Host, ...] = ()
+    certificates: tuple[Certificate, ...] = ()
+    dns_providers: tuple[DnsProvider, ...] = ()
