@@ -154,8 +154,11 @@ def _host_errors(host: Host, edge: EdgeSettings, mode: Mode) -> Iterator[FieldEr
 
 
 def _secret_errors(state: State, secrets: Collection[str]) -> Iterator[FieldError]:
+    known = set(secrets)
     for kind in KINDS:
         for resource in state.of_kind(kind):
+            if kind == "host" and resource.secret_names() <= known:
+                continue  # PERF: of hosts there are thousands, and most name none
             for place, name in secret_places(resource):
                 if name not in secrets:
                     yield FieldError(
