@@ -201,7 +201,15 @@ class Application:
         from argos.doctor.examine import examine
 
         key = Finding("master key", "ok", f"It opens the database (id {self.vault.key_id}).")
-        return examine(self.settings, key=key, lapi=self.lapi)
+        return [*examine(self.settings, key=key, lapi=self.lapi), *self._floods()]
+
+    def _floods(self) -> list[Finding]:
+        """What went for want of room since the start: each is bounded, and what is dropped is counted (DAT-4)."""
+        counts, begun = self.accounts.counts_dropped, self.oidc.pending.dropped
+        if not counts and not begun:
+            return []
+        message = f"Since the start {counts} counts of failed sign-ins and {begun} begun ones went for newer ones."
+        return [Finding("sign-in floods", "warning", message, "Ban where they come from: 'cscli decisions add'.")]
 
     def sweep(self) -> None:
         """Drop dead sessions and failed sign-ins that count no more."""

@@ -116,7 +116,7 @@ def test_a_new_password_key_takes_effect_at_the_next_sign_in(
 def test_a_password_changed_while_it_was_checked_signs_nobody_in(
     accounts: Accounts, storage: Storage, passwords: Passwords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verify = Passwords.verify
+    verify = Passwords.verify_in_place
 
     def changed_meanwhile(self: Passwords, *arguments: object) -> bool:
         right = verify(self, *arguments)
@@ -124,6 +124,6 @@ def test_a_password_changed_while_it_was_checked_signs_nobody_in(
             connection.execute(update(users).values(password_hash=passwords.hash("another").text))
         return right
 
-    monkeypatch.setattr(Passwords, "verify", changed_meanwhile)
+    monkeypatch.setattr(Passwords, "verify_in_place", changed_meanwhile)
     with pytest.raises(BadCredentials):
         accounts.authenticate("alice", RIGHT, ADDRESS)

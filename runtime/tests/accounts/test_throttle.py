@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from argos.accounts import Accounts, BadCredentials, Busy, Passwords, Throttle, TooManyFailedLogins
-from argos.accounts.throttle import account_key
+from argos.accounts.throttle import MOST_ROWS, Crowded, account_key
 from argos.audit import Actor, Audit
 from argos.clock import FixedClock
 from argos.epoch import EpochWriter
@@ -19,7 +19,7 @@ from argos.storage.tables import login_failures
 from argos.vault import Vault
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 
 pytestmark = pytest.mark.threat("LOG-1")
 
@@ -211,6 +211,64 @@ def test_guesses_at_the_same_moment_do_not_pass_the_limit_together(accounts: Acc
     assert outcomes == {"BadCredentials": 5, "TooManyFailedLogins": 15}
 
 
+@pytest.mark.parametrize("wrong", [0, 4])
+def test_only_failures_count_against_people_who_sign_in_at_the_same_moment(accounts: Accounts, wrong: int) -> None:
+    # One account from many places, and many people behind one address: more at once than may fail.
+    outcomes: Counter[str] = Counter()
+    start = threading.Barrier(12 + wrong)
+
+    def sign_in(number: int, password: str) -> None:
+        start.wait()
+        try:
+            accounts.authenticate("alice", password, "203.0.113.7")
+        except (BadCredentials, TooManyFailedLogins) as error:
+            outcomes[f"{password} {type(error).__name__} {number}"] += 1
+        else:
+            outcomes["signed in"] += 1
+
+    threads = [threading.Thread(target=sign_in, args=(number, RIGHT)) for number in range(12)]
+    threads += [threading.Thread(target=sign_in, args=(number, "wrong")) for number in range(wrong)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes["signed in"] == 12, outcomes
+    assert sum(outcomes.values()) == 12 + wrong
+    fail(accounts, 5 - wrong)
+    banned_until(accounts, "alice", "203.0.113.7")
+
+
+def test_tries_under_way_when_the_process_ended_have_failed(
+    accounts: Accounts, storage: Storage, throttle: Throttle, clock: FixedClock
+) -> None:
+    for number in range(5):
+        with storage.write() as connection:
+            throttle.reserve(connection, f"203.0.113.{number}", "alice")
+    with storage.write() as connection, pytest.raises(Crowded):
+        throttle.reserve(connection, HOME, "alice")
+    again = Throttle(clock)
+    clock.advance(600)
+    with storage.write() as connection:
+        assert again.sweep(connection) == 5, "the addresses', at one try each; the account's ban stays"
+    with storage.write() as connection, pytest.raises(TooManyFailedLogins) as raised:
+        again.reserve(connection, HOME, "alice")
+    assert raised.value.resets_at == clock.now() - 600 + 1800
+    clock.advance(1200)
+    with storage.write() as connection:
+        again.reserve(connection, HOME, "alice")
+
+
+def test_a_try_whose_turn_never_comes_is_told_to_come_again(
+    storage: Storage, vault: Vault, audit: Audit, sessions: Sessions, epoch: EpochWriter, throttle: Throttle
+) -> None:
+    accounts = Accounts(storage, audit, sessions, epoch, Passwords(vault, cost=4, wait=0.05), throttle)
+    for _unused in range(5):
+        with storage.write() as connection:
+            throttle.reserve(connection, HOME, "alice")
+    with pytest.raises(Busy):
+        accounts.authenticate("alice", RIGHT, HOME)
+
+
 def test_a_try_that_was_too_busy_is_not_counted(
     storage: Storage, vault: Vault, audit: Audit, sessions: Sessions, epoch: EpochWriter, throttle: Throttle
 ) -> None:
@@ -227,7 +285,7 @@ def test_a_flood_of_addresses_keeps_the_table_small_and_the_bans_in_it(storage: 
 
     def attempt(address: str, username: str) -> None:
         with storage.write() as connection:
-            throttle.reserve(connection, address, username)
+            throttle.fail(connection, throttle.reserve(connection, address, username))
 
     for _unused in range(5):
         attempt("203.0.113.7", "alice")
@@ -235,6 +293,7 @@ def test_a_flood_of_addresses_keeps_the_table_small_and_the_bans_in_it(storage: 
         attempt(f"10.0.{number // 256}.{number % 256}", f"user{number}")
         with storage.read() as connection:
             assert connection.scalar(select(func.count()).select_from(login_failures)) <= 102
+    assert throttle.dropped > 600
     with pytest.raises(TooManyFailedLogins):
         attempt("203.0.113.7", "somebody")
     with pytest.raises(TooManyFailedLogins):
@@ -243,6 +302,34 @@ def test_a_flood_of_addresses_keeps_the_table_small_and_the_bans_in_it(storage: 
     with storage.write() as connection:
         throttle.sweep(connection)
         assert connection.scalar(select(func.count()).select_from(login_failures)) == 0
+
+
+@pytest.mark.threat("DAT-4")
+def test_a_hundred_thousand_keys_leave_honest_people_alone(
+    accounts: Accounts, storage: Storage, throttle: Throttle, clock: FixedClock
+) -> None:
+    device = accounts.remember_device(accounts.authenticate("alice", RIGHT, HOME).id)
+    fail(accounts, 5, "bob", "203.0.113.9")
+    now = clock.now()
+    with storage.write() as connection:  # what a flood of failures before this moment has left
+        connection.execute(
+            insert(login_failures),
+            [
+                {"key": f"{kind}:{number}", "failures": 1, "window_started_at": now - number % 299, "banned_until": 0}
+                for kind in ("address", "account")
+                for number in range(50_000)
+            ],
+        )
+    fail(accounts, 1, "nobody", "198.51.100.77")
+    with storage.read() as connection:
+        assert (connection.scalar(select(func.count()).select_from(login_failures)) or 0) <= MOST_ROWS
+        kept = connection.execute(select(func.min(login_failures.c.window_started_at))).scalar()
+        assert kept is not None
+        assert kept > now - 299, "the oldest go first"
+    assert throttle.dropped >= 80_000
+    banned_until(accounts, "bob", "198.51.100.78")
+    assert accounts.authenticate("alice", RIGHT, HOME, device).username == "alice"
+    assert accounts.authenticate("alice", RIGHT, "198.51.100.79").username == "alice"
 
 
 @given(st.text())

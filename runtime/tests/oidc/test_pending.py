@@ -8,11 +8,13 @@ import pytest
 from argos.clock import FixedClock
 from argos.errors import Unavailable
 from argos.oidc.errors import UnknownState
+from argos.oidc.pending import MOST as MOST_PENDING
 from argos.oidc.pending import Begun, Pending
 from argos.oidc.starts import ADDRESSES, MOST, WINDOW, Starts
 from argos.storage.engine import Storage
+from argos.storage.tables import oidc_pending
 from argos.vault import BrokenSeal, Vault
-from sqlalchemy import text
+from sqlalchemy import func, insert, select, text
 
 BEGUN = Begun("https://id.example", "argos", "the nonce", "the verifier", "https://a.example/oidc/callback", "/")
 
@@ -56,6 +58,37 @@ def test_the_table_is_bounded_and_the_oldest_go_first(storage: Storage, vault: V
     with pytest.raises(UnknownState):
         pending.take(tickets[9])
     assert pending.take(tickets[10]) == BEGUN
+
+
+@pytest.mark.threat("DAT-4")
+def test_a_hundred_thousand_begun_sign_ins_leave_honest_people_alone(
+    pending: Pending, storage: Storage, clock: FixedClock
+) -> None:
+    now = clock.now()
+    earlier = pending.put(BEGUN)
+    with storage.write() as connection:  # a flood of ten minutes, as it stands before the next sign-in
+        connection.execute(
+            insert(oidc_pending),
+            [
+                {
+                    "state_hash": number.to_bytes(32, "big"),
+                    "browser_hash": bytes(32),
+                    "sealed": bytes(200),
+                    "created_at": now - number % 599 - 1,
+                }
+                for number in range(100_000)
+            ],
+        )
+    mine = pending.put(BEGUN)
+    with storage.read() as connection:
+        number, oldest = connection.execute(
+            select(func.count(), func.min(oidc_pending.c.created_at)).select_from(oidc_pending)
+        ).one()
+    assert number == MOST_PENDING
+    assert oldest > now - 125, "the oldest go first"
+    assert pending.dropped == 100_002 - MOST_PENDING
+    assert pending.take(earlier) == BEGUN
+    assert pending.take(mine) == BEGUN
 
 
 @pytest.mark.threat("SEC-1")

@@ -275,23 +275,19 @@ def decide_elsewhere(config: dict[str, Any], host: str, make: Callable[[dict[str
     """Let ``host`` ask the named route that ``make`` makes of the gate's; all else stays as rendered."""
     server = config["apps"]["http"]["servers"]["plain"]
     server["named_routes"][host] = make(server["named_routes"][GATE_ROUTE])
-    invoked = [handler for handler in _handlers(_host_routes(server["routes"], host)) if handler["handler"] == "invoke"]
+    maps = [handler for route in server["routes"] for handler in _handlers(route) if handler["handler"] == "host_map"]
+    routes = [route for one in maps for route in one["hosts"].get(host, ())]
+    invoked = [handler for route in routes for handler in _handlers(route) if handler["handler"] == "invoke"]
     if len(invoked) != 1:
         raise AssertionError(f"{host}: {len(invoked)} handlers ask the gate, not 1: the rendering has changed")
     invoked[0]["name"] = host
 
 
-def _host_routes(routes: list[dict[str, Any]], host: str) -> list[dict[str, Any]]:
-    maps = [handler["hosts"] for handler in _handlers(routes) if handler["handler"] == "host_map"]
-    found: list[dict[str, Any]] = next(hosts[host] for hosts in maps if host in hosts)
-    return found
-
-
-def _handlers(routes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for route in routes:
-        for handler in route["handle"]:
-            yield handler
-            yield from _handlers(handler.get("routes", []))
+def _handlers(route: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for handler in route["handle"]:
+        yield handler
+        for inner in handler.get("routes", ()):
+            yield from _handlers(inner)
 
 
 def decided_by_panel(gate: dict[str, Any], panel_socket: Path) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class Passwords:
         free = max(1, len(os.sched_getaffinity(0)) - 1) if slots is None else slots
         self._slots = threading.Semaphore(free)
         self._places = threading.Semaphore(free + queue)
-        self._wait = wait
+        self.wait = wait
         version, _unused = vault.key("password")
         # LOG-2: who has no password is checked against this one, of the same cost; nobody knows its password.
         self._dummy = PasswordHash(self._bcrypt(secrets.token_urlsafe(32), version), version)
@@ -75,7 +75,7 @@ class Passwords:
             Busy: too many hashes are under way.
         """
         version = self.key_version
-        with self._slot():
+        with self.place(), self._slot():
             return PasswordHash(self._bcrypt(password, version), version)
 
     def verify(self, password: str, stored: PasswordHash | None) -> bool:
@@ -83,6 +83,15 @@ class Passwords:
 
         Raises:
             Busy: too many hashes are under way.
+        """
+        with self.place():
+            return self.verify_in_place(password, stored)
+
+    def verify_in_place(self, password: str, stored: PasswordHash | None) -> bool:
+        """As :meth:`verify`, for who has a :meth:`place` already.
+
+        Raises:
+            Busy: the wait for a slot was too long.
         """
         against = stored or self._dummy
         with self._slot():
@@ -101,18 +110,27 @@ class Passwords:
         return base64.b64encode(digest)
 
     @contextmanager
-    def _slot(self) -> Iterator[None]:
+    def place(self) -> Iterator[None]:
+        """Hold one of the places for those whose password is hashed or who wait for that.
+
+        Raises:
+            Busy: there is none.
+        """
         if not self._places.acquire(blocking=False):
             raise Busy
         try:
-            if not self._slots.acquire(timeout=self._wait):
-                raise Busy
-            try:
-                yield
-            finally:
-                self._slots.release()
+            yield
         finally:
             self._places.release()
+
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        if not self._slots.acquire(timeout=self.wait):
+            raise Busy
+        try:
+            yield
+        finally:
+            self._slots.release()
 
 
 def password_problems(resource: str, password: str, field: str = "password") -> list[FieldError]:

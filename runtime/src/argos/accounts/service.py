@@ -266,6 +266,11 @@ class Accounts:
         with self._storage.read() as connection:
             return [user_of(row) for row in connection.execute(select(users).order_by(users.c.username))]
 
+    @property
+    def counts_dropped(self) -> int:
+        """Counts of failed sign-ins that went, since the start, although they still counted: a flood's (DAT-4)."""
+        return self._throttle.dropped
+
     def sweep(self) -> int:
         """Drop failed sign-ins that count no more; return how many."""
         with self._storage.write() as connection:

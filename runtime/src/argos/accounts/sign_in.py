@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -11,7 +13,7 @@ from sqlalchemy import Connection, Row, select, update
 from argos.accounts.devices import known_device
 from argos.accounts.errors import BadCredentials, Busy
 from argos.accounts.passwords import LONGEST, PasswordHash, Passwords
-from argos.accounts.throttle import USERNAME, Attempt, Throttle
+from argos.accounts.throttle import USERNAME, Attempt, Crowded, Throttle
 from argos.storage.engine import Storage
 from argos.storage.tables import users
 
@@ -31,25 +33,42 @@ class SignIn:
 
         APPSEC: until the bcrypt result is known, nothing here may branch on whether the
         account exists, is disabled or has a password: each way makes the same two
-        look-ups, the same two counts and one hash of the same cost.
+        look-ups, the same two counts, one hash of the same cost and the same end.
 
         Raises:
             BadCredentials, TooManyFailedLogins, Busy: see :meth:`argos.accounts.Accounts.authenticate`.
         """
-        with self._storage.write() as connection:
-            row = _look_up(connection, username)
-            device = known_device(connection, row.id if row else None, device_token, self._storage.clock.now())
-            attempt = self._throttle.reserve(connection, address, username, device)
-        try:
-            right = self._passwords.verify(_limited(password), _stored(row))
-        except Busy:
-            self._refund(attempt)
-            raise
+        with self._passwords.place():
+            row, attempt = self._admit(username, address, device_token)
+            try:
+                right = self._passwords.verify_in_place(_limited(password), _stored(row))
+            except Busy:
+                self._end(self._throttle.refund, attempt)
+                raise
+            except BaseException:
+                self._end(self._throttle.fail, attempt)
+                raise
         if not right or row is None or row.disabled:
+            self._end(self._throttle.fail, attempt)
             # Without the username: people type their password into that field.
             log.info("sign-in failed from %s", address)
             raise BadCredentials
         return self._succeed(row, password, attempt)
+
+    def _admit(self, username: str, address: str, device_token: str | None) -> tuple[Row[Any] | None, Attempt]:
+        """Count a try, once those before it leave room: people who sign in at the same moment wait, none is refused."""
+        until = time.monotonic() + self._passwords.wait
+        while True:
+            endings = self._throttle.endings()
+            try:
+                with self._storage.write() as connection:
+                    row = _look_up(connection, username)
+                    now = self._storage.clock.now()
+                    device = known_device(connection, row.id if row else None, device_token, now)
+                    return row, self._throttle.reserve(connection, address, username, device)
+            except Crowded:
+                if not self._throttle.wait(endings, until - time.monotonic()):
+                    raise Busy from None
 
     def _succeed(self, row: Row[Any], password: str, attempt: Attempt) -> Row[Any]:
         renewed = None
@@ -59,19 +78,20 @@ class SignIn:
                 renewed = self._passwords.hash(password)
         with self._storage.write() as connection:
             now = _look_up(connection, row.username)
-            if now is None or now.disabled or now.password_hash != row.password_hash:
-                raise BadCredentials  # changed while the hash was computed
-            self._throttle.refund(connection, attempt)
-            if renewed is None:
-                return now
-            statement = update(users).where(users.c.id == row.id).returning(*users.c)
-            return connection.execute(
-                statement.values(password_hash=renewed.text, password_key_version=renewed.key_version)
-            ).one()
+            if now is not None and not now.disabled and now.password_hash == row.password_hash:
+                self._throttle.refund(connection, attempt)
+                if renewed is None:
+                    return now
+                statement = update(users).where(users.c.id == row.id).returning(*users.c)
+                return connection.execute(
+                    statement.values(password_hash=renewed.text, password_key_version=renewed.key_version)
+                ).one()
+            self._throttle.fail(connection, attempt)
+        raise BadCredentials  # changed while the hash was computed
 
-    def _refund(self, attempt: Attempt) -> None:
+    def _end(self, how: Callable[[Connection, Attempt], None], attempt: Attempt) -> None:
         with self._storage.write() as connection:
-            self._throttle.refund(connection, attempt)
+            how(connection, attempt)
 
 
 def _look_up(connection: Connection, username: str) -> Row[Any] | None:

@@ -3,16 +3,20 @@
 Counted per address (IPv6 by /64), and per account, so that many addresses do not
 help. Kept in the database, so a restart lifts nothing. A try is counted before its
 password is hashed and taken back on success, so that guesses made at the same
-moment cannot pass the limit together.
+moment cannot pass the limit together. Tries under way are known apart from failures:
+more of them than the limit leaves wait for those before them, and only failures ban.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+import threading
+from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, case, delete, func, select, update
+from sqlalchemy import Connection, Row, case, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from argos.accounts.errors import TooManyFailedLogins
@@ -29,6 +33,10 @@ MOST_ROWS = 20_000
 USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}\Z", re.ASCII)
 
 
+class Crowded(Exception):
+    """As many tries are under way as could all fail: one more must wait until one of them has ended."""
+
+
 @dataclass(frozen=True)
 class Attempt:
     """A counted try: the keys it counts under, each with the start of its window."""
@@ -42,14 +50,20 @@ class Throttle:
     Args:
         clock: the time bans go by.
         most_rows: how many keys are remembered; over it the oldest go, banned ones last (DAT-4).
+
+    ``dropped`` counts the keys that went although they still counted.
     """
 
     def __init__(self, clock: Clock, *, most_rows: int = MOST_ROWS) -> None:
         self._clock = clock
         self._most_rows = most_rows
+        self._ended = threading.Condition()
+        self._under_way: Counter[tuple[str, int]] = Counter()
+        self._endings = 0
+        self.dropped = 0
 
     def reserve(self, connection: Connection, address: str, username: str, device: bytes | None = None) -> Attempt:
-        """Count a try as failed, before its password is looked at.
+        """Count a try as failed, before its password is looked at; :meth:`fail` or :meth:`refund` ends it.
 
         Args:
             connection: of a write transaction, which commits before the hashing starts.
@@ -60,9 +74,31 @@ class Throttle:
 
         Raises:
             TooManyFailedLogins: one of the keys is banned; nothing is counted.
+            Crowded: it must wait its turn, see :meth:`wait`; nothing is counted.
         """
         account = account_key(username) if device is None else "device:" + device.hex()
-        return self._count(connection, ["address:" + network_key(address), account], WINDOW, BAN)
+        now, keys = self._clock.now(), ["address:" + network_key(address), account]
+        rows = self._unbanned(connection, keys, now)
+        counts = [_next_count(rows.get(key), now, WINDOW) for key in keys]
+        if any(failures > FAILURES for failures, _unused in counts):
+            raise Crowded
+        for key, (failures, started) in zip(keys, counts, strict=True):
+            self._store(connection, key, failures, started, 0)
+        attempt = Attempt(tuple((key, started) for key, (_unused, started) in zip(keys, counts, strict=True)))
+        with self._ended:
+            self._under_way.update(attempt.counted)
+        self._sweep(connection, now)
+        return attempt
+
+    def endings(self) -> int:
+        """How many tries have ended so far: what :meth:`wait` waits to grow. Ask before :meth:`reserve`."""
+        with self._ended:
+            return self._endings
+
+    def wait(self, endings: int, seconds: float) -> bool:
+        """Wait until a try has ended since :meth:`endings` was asked; False when ``seconds`` passed before."""
+        with self._ended:
+            return self._ended.wait_for(lambda: self._endings != endings, max(0.0, seconds))
 
     def reserve_code(self, connection: Connection, address: str, user_id: int) -> Attempt:
         """Count a try at a second factor as failed, per (user, address): 5 in 15 min, then 15 min without one.
@@ -70,33 +106,31 @@ class Throttle:
         Raises:
             TooManyFailedLogins: this person is locked out from this address; nothing is counted.
         """
-        return self._count(connection, [f"code:{user_id}:{network_key(address)}"], CODE_WINDOW, CODE_BAN)
-
-    def _count(self, connection: Connection, keys: list[str], window: int, ban: int) -> Attempt:
-        now = self._clock.now()
-        rows = {
-            row.key: row for row in connection.execute(select(login_failures).where(login_failures.c.key.in_(keys)))
-        }
-        banned_until = max((row.banned_until for row in rows.values()), default=0)
-        if banned_until > now:
-            raise TooManyFailedLogins(banned_until)
-        counted = []
-        for key in keys:
-            row = rows.get(key)
-            # A window that ended, a ban that was served, or a clock that was set back: start anew.
-            fresh = row is None or row.banned_until > 0 or not 0 <= now - row.window_started_at < window
-            started = now if fresh or row is None else row.window_started_at
-            failures = 1 if fresh or row is None else row.failures + 1
-            self._store(connection, key, failures, started, now + ban if failures >= FAILURES else 0)
-            counted.append((key, started))
+        now, key = self._clock.now(), f"code:{user_id}:{network_key(address)}"
+        row = self._unbanned(connection, [key], now).get(key)
+        failures, started = _next_count(row, now, CODE_WINDOW)
+        # One transaction holds count and check, so what is counted has failed unless it is taken back.
+        self._store(connection, key, failures, started, now + CODE_BAN if failures >= FAILURES else 0)
         self._sweep(connection, now)
-        return Attempt(tuple(counted))
+        return Attempt(((key, started),))
+
+    def fail(self, connection: Connection, attempt: Attempt) -> None:
+        """End a try that failed: the last that the limit allows bans its keys."""
+        now = self._clock.now()
+        for (key, started), under_way in self._end(attempt).items():
+            connection.execute(
+                update(login_failures)
+                .where(login_failures.c.key == key, login_failures.c.window_started_at == started)
+                .where(login_failures.c.failures >= FAILURES + under_way)
+                .values(banned_until=now + BAN)
+            )
 
     def refund(self, connection: Connection, attempt: Attempt) -> None:
-        """Take a counted try back: it succeeded, or was never looked at.
+        """End a try by taking it back: it succeeded, or was never looked at.
 
         Earlier failures stay counted, or whoever owns one account could guess at another's for ever.
         """
+        self._end(attempt)
         for key, started in attempt.counted:
             connection.execute(
                 update(login_failures)
@@ -113,9 +147,42 @@ class Throttle:
     def sweep(self, connection: Connection) -> int:
         """Drop what counts no more; return how many rows."""
         now = self._clock.now()
-        window = case((login_failures.c.key.startswith("code:"), CODE_WINDOW), else_=WINDOW)
+        window = case(
+            (login_failures.c.key.startswith("code:"), CODE_WINDOW),
+            (login_failures.c.failures >= FAILURES, BAN),
+            else_=WINDOW,
+        )
         over = (login_failures.c.banned_until <= now) & (login_failures.c.window_started_at <= now - window)
         return connection.execute(delete(login_failures).where(over)).rowcount
+
+    def _unbanned(self, connection: Connection, keys: list[str], now: int) -> dict[str, Row[Any]]:
+        """Return the rows of the keys; raise TooManyFailedLogins when one is banned."""
+        statement = select(login_failures).where(login_failures.c.key.in_(keys))
+        rows = {row.key: row for row in connection.execute(statement)}
+        banned_until = max((self._banned_until(row) for row in rows.values()), default=0)
+        if banned_until > now:
+            raise TooManyFailedLogins(banned_until)
+        return rows
+
+    def _banned_until(self, row: Row[Any]) -> int:
+        if row.banned_until or row.failures < FAILURES:
+            return int(row.banned_until)
+        with self._ended:
+            under_way = self._under_way[row.key, row.window_started_at]
+        # APPSEC: counted, never taken back, and nobody is at it any more: the process ended meanwhile. They failed.
+        return 0 if under_way else int(row.window_started_at) + BAN
+
+    def _end(self, attempt: Attempt) -> dict[tuple[str, int], int]:
+        """Take a try from those under way; return how many still are, by what was counted."""
+        with self._ended:
+            self._under_way.subtract(attempt.counted)
+            left = {counted: max(0, self._under_way[counted]) for counted in attempt.counted}
+            for counted, number in left.items():
+                if not number:
+                    del self._under_way[counted]
+            self._endings += 1
+            self._ended.notify_all()
+        return left
 
     def _store(self, connection: Connection, key: str, failures: int, started: int, banned_until: int) -> None:
         values = {"failures": failures, "window_started_at": started, "banned_until": banned_until}
@@ -137,7 +204,16 @@ class Throttle:
             .order_by(login_failures.c.banned_until > now, login_failures.c.window_started_at)
             .limit(excess)
         )
-        connection.execute(delete(login_failures).where(login_failures.c.key.in_(oldest.scalar_subquery())))
+        gone = connection.execute(delete(login_failures).where(login_failures.c.key.in_(oldest.scalar_subquery())))
+        self.dropped += gone.rowcount
+
+
+def _next_count(row: Row[Any] | None, now: int, window: int) -> tuple[int, int]:
+    """Return what the failures become with one more, and when their window began."""
+    # A window that ended, a ban that was served, or a clock that was set back: start anew.
+    if row is None or row.banned_until > 0 or not 0 <= now - row.window_started_at < window:
+        return 1, now
+    return row.failures + 1, row.window_started_at
 
 
 def account_key(username: str) -> str:

@@ -43,12 +43,13 @@ class Ticket:
 
 
 class Pending:
-    """The table of them."""
+    """The table of them; ``dropped`` counts those that went for newer ones before their time was over (DAT-4)."""
 
     def __init__(self, storage: Storage, vault: Vault, *, most: int = MOST) -> None:
         self._storage = storage
         self._vault = vault
         self._most = most
+        self.dropped = 0
 
     def put(self, begun: Begun) -> Ticket:
         """Remember ``begun``; return what leads back to it."""
@@ -60,7 +61,8 @@ class Pending:
             surplus = (connection.scalar(select(func.count()).select_from(oidc_pending)) or 0) - self._most + 1
             if surplus > 0:
                 oldest = select(oidc_pending.c.state_hash).order_by(oidc_pending.c.created_at).limit(surplus)
-                connection.execute(delete(oidc_pending).where(oidc_pending.c.state_hash.in_(oldest)))
+                gone = connection.execute(delete(oidc_pending).where(oidc_pending.c.state_hash.in_(oldest)))
+                self.dropped += gone.rowcount
             connection.execute(
                 insert(oidc_pending).values(
                     state_hash=state_hash,
