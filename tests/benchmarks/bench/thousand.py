@@ -23,7 +23,7 @@ def host(number: int) -> dict[str, Any]:
         "name": name(number),
         "upstreams": [{"url": f"http://127.0.0.1:{UPSTREAM_PORT}"}],
         "auth": {"required": True},
-        "rate_limit": {"requests": 20_000, "window": 1},
+        "rate_limit": {"requests": 20_000, "window": 1, "key": "global"},
         "access_log": False,
     }
     if number < HOSTS - 1:

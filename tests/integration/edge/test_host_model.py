@@ -223,7 +223,7 @@ def test_a_rule_acts_when_all_its_conditions_hold(
 
 
 def test_a_wildcard_tells_its_hosts_apart(edge: Edge, echo: EchoUpstream) -> None:
-    block = rule({"type": "block"}, host_header=["b.home.example"])
+    block = rule({"type": "block"}, host_header=["b.home.example", "b.home.example"])
     wild = {"name": "*.home.example", "upstreams": [{"url": echo.url}], "rules": [block]}
     own = {"name": "own.home.example", "rules": [rule({"type": "fixed_response", "body": "own"})]}
     edge.apply([wild, own])

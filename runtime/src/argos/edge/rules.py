@@ -35,7 +35,7 @@ def _matcher(match: Match) -> dict[str, Any]:
     if match.remote_ip:
         matcher["client_ip"] = {"ranges": list(match.remote_ip)}
     if match.host_header:
-        matcher["host"] = list(match.host_header)
+        matcher["host"] = list(dict.fromkeys(match.host_header))  # Caddy refuses a name that stands there twice
     return matcher
 
 

@@ -92,6 +92,12 @@ def _badges(host: Host) -> tuple[Badge, ...]:
         badges.append(Badge("WAF off"))
     if host.rate_limit is not None:
         badges.append(Badge(f"{host.rate_limit.requests} requests in {host.rate_limit.window} s", "good"))
+    if host.lan_only:
+        badges.append(Badge("private networks only", "good"))
+    if host.maintenance.enabled:
+        badges.append(Badge("maintenance", "warn"))
+    if host.raw_handlers:
+        badges.append(Badge("raw Caddy handlers", "warn"))
     return tuple(badges)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from argos.edge.decode.auth import decode_auth
 from argos.edge.decode.headers import decode_headers, decode_keep_headers
 from argos.edge.decode.limits import decode_maintenance, decode_path_limits, decode_rate_limit
@@ -12,8 +15,10 @@ from argos.edge.decode.upstreams import decode_proxy, decode_upstreams
 from argos.edge.decode.values import networks
 from argos.edge.decode.waf import decode_waf
 from argos.edge.fields import Fields
-from argos.edge.model import Host
+from argos.edge.model import Auth, Headers, Host, Maintenance, Proxy, Waf
 from argos.edge.names import published_name_problem
+
+T = TypeVar("T")
 
 MAX_BODY_LIMIT = 1 << 40
 
@@ -31,23 +36,25 @@ def decode_host(fields: Fields) -> Host:
         ),
         state=fields.choice("state", ("present", "absent"), "present"),
         upstreams=upstreams,
-        proxy=decode_proxy(fields.inner("proxy"), upstreams),
-        auth=decode_auth(fields.inner("auth")),
-        waf=decode_waf(fields.inner("waf")),
+        proxy=_part(fields, "proxy", lambda inner: decode_proxy(inner, upstreams), Proxy()),
+        auth=_part(fields, "auth", decode_auth, Auth()),
+        waf=_part(fields, "waf", decode_waf, Waf()),
         rate_limit=decode_rate_limit(fields),
         path_limits=decode_path_limits(fields),
         max_concurrent=fields.integer("max_concurrent", 512, low=1, high=100_000),
         body_limit=fields.integer("body_limit", 0, low=0, high=MAX_BODY_LIMIT),
-        tls=decode_tls(fields.inner("tls")) if fields.given("tls") else None,
-        request_headers=decode_headers(fields.inner("request_headers"), secrets=True),
-        response_headers=decode_headers(fields.inner("response_headers"), secrets=False),
+        tls=_part(fields, "tls", decode_tls, None),
+        request_headers=_part(fields, "request_headers", lambda inner: decode_headers(inner, secrets=True), Headers()),
+        response_headers=_part(
+            fields, "response_headers", lambda inner: decode_headers(inner, secrets=False), Headers()
+        ),
         keep_headers=decode_keep_headers(fields),
         rules=decode_rules(fields),
         www=fields.choice("www", ("none", "add", "remove"), "none"),
         trailing_slash=fields.choice("trailing_slash", ("keep", "add", "remove"), "keep"),
         lan_only=fields.boolean("lan_only", False),
         lan_networks=networks(fields, "lan_networks"),
-        maintenance=decode_maintenance(fields.inner("maintenance")),
+        maintenance=_part(fields, "maintenance", decode_maintenance, Maintenance()),
         compression=fields.boolean("compression", False),
         grpc=fields.boolean("grpc", False),
         access_log=fields.boolean("access_log", True),
@@ -56,6 +63,11 @@ def decode_host(fields: Fields) -> Host:
     )
     _together(fields, host)
     return host
+
+
+def _part(fields: Fields, name: str, decode: Callable[[Fields], T], default: T) -> T:
+    # PERF: a thousand hosts leave most parts out, and each would be read member by member.
+    return decode(fields.inner(name)) if fields.given(name) else default
 
 
 def _together(fields: Fields, host: Host) -> None:

@@ -1,0 +1,90 @@
+"""Whatever is declared can be rendered, and a real Caddy takes it.
+
+``ARGOS_GENERATED_DOCUMENTS`` says how many declarations Caddy validates: few here, many in ``make bench``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from argos.edge.attribution import validation
+from argos.edge.context import RenderContext
+from argos.edge.crosscheck import crosscheck
+from argos.edge.decode import decode_document
+from argos.edge.decode.kinds import KINDS
+from argos.edge.model import secret_places
+from argos.edge.plan import State, plan
+from argos.edge.render import render
+from generated_hosts import documents
+from hypothesis import HealthCheck, Phase, given, settings
+
+VALIDATED = int(os.environ.get("ARGOS_GENERATED_DOCUMENTS", "12"))
+CONTEXT = RenderContext()
+OURS = {"{file./run/argos-credentials/" + name + "}" for name in ("crowdsec-bouncer-key", "secret-one", "secret-two")}
+# Caddy's replacer takes a brace with a backslash before it for itself, and knows what stands between two others.
+OUTSIDE = re.compile(r"(?<!\\)\{\s*(?:file|env|system)\.[^}]*\}")
+
+
+def state_of(document: dict[str, Any]) -> State:
+    """The state that a declaration leads to."""
+    return plan(State(), decode_document(document)).state
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(documents())
+def test_every_declaration_renders_survives_storage_and_reads_nothing_from_outside(document: dict[str, Any]) -> None:
+    state = state_of(document)
+    assert crosscheck(state, "behind_caddy", {"one", "two"}) == [] or any(
+        "tls" in error.field for error in crosscheck(state, "behind_caddy", {"one", "two"})
+    )
+    config = render(state, CONTEXT)
+    msgspec.json.encode(render(state, CONTEXT, fallback=True))
+    found = {text for whole in strings(config) for text in OUTSIDE.findall(whole)}
+    assert found <= OURS
+    again = State.from_json(state.as_json())
+    assert again == state
+    assert not plan(again, decode_document(document)).changed
+    for kind in KINDS:
+        for resource in state.of_kind(kind):
+            assert resource.secret_names() == {name for _unused, name in secret_places(resource)}
+
+
+def test_caddy_takes_every_declaration(caddy_binary: Path) -> None:
+    validate = validation(caddy_binary, lambda state: render(state, CONTEXT))
+    nonsense = [{"handler": "no_such_handler"}]
+    refused = {"raw_handlers": nonsense, "raw_unrestricted": True}
+    edge = {"panel_host": "argos.home.example", "parent_domain": "home.example"}
+    bad = {"settings": {"edge": edge}, "hosts": [{"name": "a.home.example", **refused}]}
+    assert "no_such_handler" in (validate(state_of(bad)) or ""), "a refusal would be seen"
+
+    # Never shrunk: each try costs a process, and Caddy's reason tells the rest.
+    @settings(
+        max_examples=VALIDATED,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        database=None,
+        phases=[Phase.generate],
+    )
+    @given(documents())
+    def takes(document: dict[str, Any]) -> None:
+        assert validate(state_of(document)) is None
+
+    takes()
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Every text within a rendering, keys among them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from strings(inner)
