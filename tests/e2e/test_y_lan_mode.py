@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from lab.browser import Watched, chromium
 from lab.guest import Guest
 from lab.namespace import PublicNetwork
 from lab.people import Panel, Person, hidden_fields, somebody_unknown
@@ -81,3 +82,32 @@ def test_a_forwarded_address_is_not_believed(new_visitor, network: PublicNetwork
         assert submit(guesser, lan, wrong, **claim).status_code != 303
     assert submit(guesser, lan, alice, **{"X-Forwarded-For": "192.0.2.99"}).status_code == 429
     assert submit(other, lan, alice, **{"X-Forwarded-For": guesser.address}).status_code == 303
+
+
+@pytest.mark.threat("LOG-5")
+@pytest.mark.threat("OIDC-5")
+def test_a_browser_signs_in_over_plain_http_comes_where_it_wanted_and_leaves(
+    guest: Guest, lan: str, panel: Panel, alice: Person, visitor: Visitor
+) -> None:
+    """Over plain HTTP no browser says where a request began: Origin and Accept decide."""
+    with chromium(guest) as browser:
+        context = browser.new_context()
+        context.set_default_timeout(20_000)
+        watched, page = Watched(context, panel.host), context.new_page()
+        wanted = f"{lan}/profile?from=a&to=b"
+        page.goto(wanted)
+        page.fill("#username", alice.username)
+        page.fill("#password", alice.password)
+        page.click("button[type=submit]")
+        page.wait_for_url(wanted)
+        kept = {cookie["name"]: cookie for cookie in context.cookies()}
+        assert {"argos_panel", "argos_session"} <= kept.keys()
+        assert (kept["argos_panel"]["sameSite"], kept["argos_session"]["sameSite"]) == ("Strict", "Lax")
+        stolen = {"Cookie": f"argos_panel={kept['argos_panel']['value']}"}
+        assert visitor.get(wanted, headers=stolen).status_code == 200
+
+        page.get_by_role("button", name="Sign out").first.click()
+        page.wait_for_url(f"{lan}/login")
+        assert visitor.get(wanted, headers=stolen).status_code == 303
+        assert len(watched.places) <= 5, watched.places
+        assert not watched.reports, watched.reports
