@@ -38,6 +38,7 @@ from argos.vault import Vault
 if TYPE_CHECKING:
     from argos.backup.service import Backups
     from argos.edge.apply import ApplyEngine
+    from argos.edge.secret_use import DeclaredSecrets
     from argos.key_rotation import KeyRotation
     from argos.oidc.service import Oidc
     from argos.threat.lapi import Lapi
@@ -116,6 +117,13 @@ class Application:
         from argos.edge.apply import ApplyEngine
 
         return ApplyEngine(self.settings, self.storage, self.vault, self.secrets, self.audit, self.epoch, self.scrubber)
+
+    @cached_property
+    def declared_secrets(self) -> DeclaredSecrets:
+        """Named secrets as an operator has them; imported late, like the engine."""
+        from argos.edge.secret_use import DeclaredSecrets
+
+        return DeclaredSecrets(self.engine, self.secrets)
 
     @cached_property
     def rotation(self) -> KeyRotation:

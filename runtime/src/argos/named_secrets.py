@@ -6,18 +6,29 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from argos.audit import Actor, Audit
-from argos.errors import FieldError, Invalid, NotFound
+from argos.errors import Conflict, FieldError, Invalid, NotFound
 from argos.scrub import Scrubber
 from argos.storage.engine import Storage
 from argos.storage.tables import named_secrets
 from argos.vault import Vault
 
 VALUE_LIMIT = 64 * 1024  # bytes of UTF-8
+MOST = 1000
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A secret without its value. ``version`` counts its values from 1; ``updated_at`` is in Unix seconds."""
+
+    name: str
+    version: int
+    updated_at: int
 
 
 class NamedSecrets:
@@ -37,6 +48,7 @@ class NamedSecrets:
 
         Raises:
             Invalid: the name or the value is not allowed.
+            Conflict: there are :data:`MOST` of them already.
         """
         _check(name, value)
         self._scrubber.know(value)
@@ -44,6 +56,8 @@ class NamedSecrets:
             row = connection.execute(select(named_secrets).where(named_secrets.c.name == name)).first()
             if row is not None and hmac.compare_digest(self._open(name, row.sealed).encode(), value.encode()):
                 return False
+            if row is None:
+                _refuse_too_many(connection, name)
             self._store(connection, name, value, None if row is None else row.version)
             action = "secret.create" if row is None else "secret.update"
             self._audit.record(connection, actor, action, f"secret/{name}")
@@ -54,12 +68,15 @@ class NamedSecrets:
 
         Raises:
             Invalid: the name or the value is not allowed.
+            Conflict: there are :data:`MOST` of them already.
         """
         _check(name, value)
         self._scrubber.know(value)
         try:
             return not hmac.compare_digest(self.reveal(name).encode(), value.encode())
         except NotFound:
+            with self._storage.read() as connection:
+                _refuse_too_many(connection, name)
             return True
 
     def reveal(self, name: str) -> str:
@@ -80,6 +97,13 @@ class NamedSecrets:
         """Return all names, sorted."""
         with self._storage.read() as connection:
             return list(connection.scalars(select(named_secrets.c.name).order_by(named_secrets.c.name)))
+
+    def kept(self) -> list[Kept]:
+        """Return all of them without their values, by name."""
+        columns = named_secrets.c.name, named_secrets.c.version, named_secrets.c.updated_at
+        with self._storage.read() as connection:
+            rows = connection.execute(select(*columns).order_by(named_secrets.c.name)).all()
+        return [Kept(row.name, row.version, row.updated_at) for row in rows]
 
     def delete(self, actor: Actor, name: str) -> bool:
         """Remove a secret; return whether there was one."""
@@ -120,6 +144,11 @@ class NamedSecrets:
 
     def _open(self, name: str, sealed: bytes) -> str:
         return self._vault.open("named_secrets", "sealed", name, sealed).decode()
+
+
+def _refuse_too_many(connection: Connection, name: str) -> None:
+    if (connection.scalar(select(func.count()).select_from(named_secrets)) or 0) >= MOST:
+        raise Conflict(f"secret/{name}: there are {MOST} secrets already; delete one that nobody uses")
 
 
 def _check(name: str, value: str) -> None:

@@ -43,6 +43,7 @@ EXPECTED = {
     "/api/v1/config": Needs.ADMIN,
     "/api/v1/config/plan": Needs.ADMIN,
     "/api/v1/config/apply": Needs.ADMIN,
+    "/secrets": Needs.ADMIN,
     "/audit": Needs.ADMIN,
     "/audit/export": Needs.ADMIN,
     "/api/v1/audit": Needs.ADMIN,

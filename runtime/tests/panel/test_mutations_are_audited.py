@@ -55,6 +55,7 @@ PANEL_FORMS = {
     ("POST", "/confirm"),
     ("POST", "/profile/second-factor"),
     ("POST", "/profile/sessions"),
+    ("POST", "/secrets"),
     ("POST", "/audit"),  # verifies, and changes nothing
 }
 

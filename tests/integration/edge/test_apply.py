@@ -13,6 +13,7 @@ import pytest
 from argos.edge.decode import decode_document
 from argos.edge.model import Document
 from argos.edge.render import render
+from argos.edge.secret_use import DeclaredSecrets
 from argos.errors import Invalid, Refused, Stale, Unavailable
 from argos.storage.tables import audit, gate_hosts, gate_settings, resources, revisions
 from edge_rig import ACTOR, EchoUpstream, Edge
@@ -206,6 +207,29 @@ def test_a_secret_reaches_the_upstream_and_stands_in_no_configuration(edge: Edge
     assert loads(edge) == reloads + 1
     for path in (edge.place / "credentials").iterdir():
         assert path.stat().st_mode & 0o777 == 0o440
+
+
+@pytest.mark.threat("SEC-1")
+def test_a_changed_secret_reaches_caddy_before_its_writer_is_answered(edge: Edge, echo: EchoUpstream) -> None:
+    secrets = DeclaredSecrets(edge.engine, edge.secrets)
+    secrets.set(ACTOR, "upstream-token", "Bearer first-value")
+    edge.apply([host(OPEN, echo, request_headers={"set": {"Authorization": {"secret": "upstream-token"}}})])
+    reloads = loads(edge)
+    assert secrets.set(ACTOR, "upstream-token", "Bearer second-value").warnings == ()
+    assert edge.ask(OPEN).received().all("Authorization") == ["Bearer second-value"]
+    assert loads(edge) == reloads + 1
+    assert secrets.set(ACTOR, "upstream-token", "Bearer second-value").changed is False
+    assert secrets.set(ACTOR, "spare", "nobody uses it").warnings == ()
+    assert edge.engine.reconcile() is False
+    assert loads(edge) == reloads + 1, "what nobody uses, or what stays, loads nothing"
+    with pytest.raises(Invalid, match="one line"):
+        secrets.set(ACTOR, "upstream-token", "two\nlines")
+    assert edge.ask(OPEN).status == 200
+    edge.stop()
+    change = secrets.set(ACTOR, "upstream-token", "Bearer third-value")
+    assert "has not taken it yet" in change.warnings[0]
+    edge.start(edge.place / "edge/caddy.json")
+    assert edge.ask(OPEN).received().all("Authorization") == ["Bearer third-value"]
 
 
 def test_the_fallback_serves_all_but_hosts_that_name_a_secret(edge: Edge, echo: EchoUpstream) -> None:

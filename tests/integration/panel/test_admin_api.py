@@ -75,12 +75,13 @@ def test_a_lost_race_is_412(behind_caddy: Runtime) -> None:
 
 def test_secrets_are_written_and_never_read(behind_caddy: Runtime) -> None:
     value = {"value": "a-very-secret-token"}
-    assert behind_caddy.admin("PUT", "/v1/secrets/dns-token?check=true", value).json() == {"changed": True}
+    assert behind_caddy.admin("PUT", "/v1/secrets/dns-token?check=true", value).json()["changed"] is True
     assert behind_caddy.admin("GET", "/v1/secrets").json() == {"secrets": []}
-    assert behind_caddy.admin("PUT", "/v1/secrets/dns-token", value).json() == {"changed": True}
-    assert behind_caddy.admin("PUT", "/v1/secrets/dns-token", value).json() == {"changed": False}
-    assert behind_caddy.admin("PUT", "/v1/secrets/dns-token?check=true", value).json() == {"changed": False}
-    assert behind_caddy.admin("GET", "/v1/secrets").json() == {"secrets": ["dns-token"]}
+    assert behind_caddy.admin("PUT", "/v1/secrets/dns-token", value).json()["version"] == 1
+    assert behind_caddy.admin("PUT", "/v1/secrets/dns-token", value).json()["changed"] is False
+    assert behind_caddy.admin("PUT", "/v1/secrets/dns-token?check=true", value).json()["changed"] is False
+    (listed,) = behind_caddy.admin("GET", "/v1/secrets").json()["secrets"]
+    assert (listed["name"], listed["version"], listed["used_by"]) == ("dns-token", 1, [])
     assert behind_caddy.admin("GET", "/v1/secrets/dns-token").status_code == 405
     assert behind_caddy.admin("DELETE", "/v1/secrets/dns-token").json() == {"changed": True}
     assert behind_caddy.admin("DELETE", "/v1/secrets/dns-token").status_code == 404

@@ -161,11 +161,10 @@ def test_the_command_line_works_without_serve(stopped: Runtime) -> None:
     assert again.returncode == 1
     assert "Set-up is complete" in again.stderr
     stored = stopped.argos("secret", "set", "token", "--stdin", "--json", stdin="s3cret-value")
-    assert json.loads(stored.stdout) == {"changed": True}
-    assert json.loads(stopped.argos("secret", "set", "token", "--stdin", "--json", stdin="s3cret-value").stdout) == {
-        "changed": False
-    }
-    assert json.loads(stopped.argos("secret", "list", "--json").stdout) == {"secrets": ["token"]}
+    assert json.loads(stored.stdout) == {"changed": True, "version": 1, "warnings": []}
+    again = stopped.argos("secret", "set", "token", "--stdin", "--json", stdin="s3cret-value")
+    assert json.loads(again.stdout)["changed"] is False
+    assert [one["name"] for one in json.loads(stopped.argos("secret", "list", "--json").stdout)["secrets"]] == ["token"]
     status = stopped.argos("status", "--json")
     assert status.returncode == 1
     assert json.loads(status.stdout)["serving"] is False

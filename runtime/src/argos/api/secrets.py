@@ -8,7 +8,6 @@ import msgspec
 from argos.api import bodies
 from argos.api.access import Needs, visit_of
 from argos.application import Application
-from argos.errors import NotFound
 
 
 class SecretValue(msgspec.Struct, forbid_unknown_fields=True):
@@ -26,12 +25,12 @@ class SecretList:
         self._application = application
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
-        """The names, never a value."""
-        bodies.write(resp, {"secrets": self._application.secrets.names()})
+        """Names, versions and who uses them, never a value."""
+        bodies.write(resp, {"secrets": self._application.declared_secrets.views()})
 
 
 class OneSecret:
-    """``PUT`` and ``DELETE …/secrets/{name}``."""
+    """``PUT`` and ``DELETE …/secrets/{name}``, with ``?check=true`` only to be told."""
 
     needs = Needs.ADMIN
 
@@ -39,16 +38,16 @@ class OneSecret:
         self._application = application
 
     def on_put(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:
-        """Store the value, or with ``?check=true`` only tell whether that would change anything."""
+        """Store the value; who uses it gets it at once."""
         body = bodies.read(req, SecretValue, f"secret/{name[:63]}")
+        secrets = self._application.declared_secrets
         if req.get_param_as_bool("check"):
-            changed = self._application.secrets.would_change(name, body.value)
+            bodies.write(resp, secrets.would_set(name, body.value))
         else:
-            changed = self._application.secrets.set(visit_of(req).actor, name, body.value)
-        bodies.write(resp, {"changed": changed})
+            bodies.write(resp, secrets.set(visit_of(req).actor, name, body.value))
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, name: str) -> None:
-        """Forget it."""
-        if not self._application.secrets.delete(visit_of(req).actor, name):
-            raise NotFound(f"secret/{name}: there is no such secret")
+        """Forget it, unless somebody uses it."""
+        check = bool(req.get_param_as_bool("check"))
+        self._application.declared_secrets.delete(visit_of(req).actor, name, check=check)
         bodies.write(resp, {"changed": True})

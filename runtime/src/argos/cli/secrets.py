@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import time
 
-from argos.cli.exits import NOT_FOUND, OK, Stop
+from argos.cli.exits import OK
 
 
 def put(options: argparse.Namespace) -> int:
@@ -13,35 +15,41 @@ def put(options: argparse.Namespace) -> int:
 
     value = read_secret(options.stdin, "Value")
     with services() as here:
-        changed = here.application.secrets.set(here.actor, options.name, value)
+        change = here.application.declared_secrets.set(here.actor, options.name, value)
     if options.json:
-        print_json({"changed": changed})
+        print_json({"changed": change.changed, "version": change.version, "warnings": list(change.warnings)})
     else:
-        print(f"{options.name}: {'stored' if changed else 'unchanged'}")
+        print(f"{options.name}: {'stored' if change.changed else 'unchanged'}, version {change.version}")
+        for warning in change.warnings:
+            print(f"argos: {warning}", file=sys.stderr)
     return OK
 
 
 def list_all(options: argparse.Namespace) -> int:
-    """Print the names."""
+    """Print names, versions and who uses them."""
     from argos.cli.session import print_json, services
 
     with services() as here:
-        names = here.application.secrets.names()
+        views = here.application.declared_secrets.views()
     if options.json:
-        print_json({"secrets": names})
-    else:
-        print("\n".join(names) if names else "no secrets are stored")
+        import msgspec
+
+        print_json({"secrets": msgspec.to_builtins(views)})
+        return OK
+    for view in views:
+        day = time.strftime("%Y-%m-%d", time.gmtime(view.updated_at))
+        print(f"{view.name}  version {view.version} of {day}  used by {', '.join(view.used_by) or 'nobody'}")
+    if not views:
+        print("no secrets are stored")
     return OK
 
 
 def delete(options: argparse.Namespace) -> int:
-    """Forget a value."""
+    """Forget a value that nobody uses."""
     from argos.cli.session import print_json, services
 
     with services() as here:
-        there = here.application.secrets.delete(here.actor, options.name)
-    if not there:
-        raise Stop(NOT_FOUND, f"secret/{options.name[:63]}: there is no such secret")
+        here.application.declared_secrets.delete(here.actor, options.name)
     if options.json:
         print_json({"changed": True})
     else:

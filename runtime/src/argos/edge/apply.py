@@ -23,12 +23,13 @@ from argos.edge import plan as planning
 from argos.edge.active_config import ActiveConfig
 from argos.edge.caddy import CaddyAdmin, CaddyRefused, CaddyUnreachable
 from argos.edge.context import RenderContext
-from argos.edge.credentials import write_credentials
+from argos.edge.credentials import BOUNCER_KEY, write_credentials
 from argos.edge.crosscheck import crosscheck
 from argos.edge.decode.kinds import KINDS
 from argos.edge.model import SETTINGS, Document
 from argos.edge.plan import Change, Plan, State
 from argos.edge.render import render
+from argos.edge.secret_use import header_errors
 from argos.epoch import EpochWriter
 from argos.errors import Invalid, Refused, Stale, Unavailable
 from argos.named_secrets import NamedSecrets
@@ -122,7 +123,7 @@ class ApplyEngine:
             Refused: Caddy does not take it; everything is as it was.
             Unavailable: Caddy does not answer, or another apply takes too long.
         """
-        with self._alone():
+        with self.alone():
             with self._storage.read() as connection:
                 state = revisions.read_state(connection)
                 active = revisions.active_id(connection)
@@ -130,7 +131,7 @@ class ApplyEngine:
             if if_match is not None and if_match != state.etag():
                 raise Stale("The configuration has changed since it was read; plan again and apply that")
             planned = self._planned(state, document)
-            digest = self._secrets.digest(planned.state.secret_names())
+            digest = self._secrets.digest(_delivered(planned.state))
             # The break glass of the provider works with Caddy dead: nothing in its configuration is of settings/oidc.
             for_caddy = not _is_about_sign_in(document)
             if not planned.changed and (active is None or digest == known_digest or not for_caddy):
@@ -141,6 +142,25 @@ class ApplyEngine:
             force = for_caddy and digest != known_digest
             return self._bring_into_force(actor, state, planned, digest if for_caddy else None, force=force)
 
+    def state(self) -> State:
+        """What is declared, as of the active revision."""
+        with self._storage.read() as connection:
+            return revisions.read_state(connection)
+
+    def deliver_secrets(self, state: State) -> None:
+        """Let Caddy take values that changed behind their names; the caller holds :meth:`alone`.
+
+        Raises:
+            Refused: Caddy does not take them.
+            Unavailable: Caddy does not answer, or the files cannot be written. The next reconcile tries again.
+        """
+        with self._storage.read() as connection:
+            active = revisions.active_id(connection)
+        if active is None:
+            self._write_credentials(state)
+        else:
+            self._reload_with_new_secrets(state, self._secrets.digest(_delivered(state)))
+
     def reconcile(self) -> bool:
         """Make Caddy run the active revision if it runs anything else; return whether it had to.
 
@@ -150,7 +170,7 @@ class ApplyEngine:
         Raises:
             Unavailable: Caddy does not answer, or an apply takes too long.
         """
-        with self._alone():
+        with self.alone():
             with self._storage.read() as connection:
                 state = revisions.read_state(connection)
                 active = revisions.active_id(connection)
@@ -162,9 +182,8 @@ class ApplyEngine:
             if active is None:
                 write_credentials(self._secrets, (), self._settings.credentials_dir)
                 return False
-            names = state.secret_names()
-            write_credentials(self._secrets, names, self._settings.credentials_dir)
-            digest = self._secrets.digest(names)
+            write_credentials(self._secrets, state.secret_names(), self._settings.credentials_dir)
+            digest = self._secrets.digest(_delivered(state))
             config, fallback = self._render_both(state)
             laid_out = self._lay_out(state)
             reload = laid_out or digest != known_digest or self._running() != msgspec.json.decode(config)
@@ -191,6 +210,7 @@ class ApplyEngine:
             errors = crosscheck(planned.state, self._context.mode, self._secrets.names(), ports)
             now = self._storage.clock.now()
             errors += own_certificates.errors_of(planned.changes, planned.state, self._secrets.reveal, now)
+            errors.extend(header_errors(planned.state, self._secrets))
             if errors:
                 raise Invalid(errors)
             warnings = own_certificates.warnings_of(planned.changes, planned.state, now)
@@ -286,13 +306,16 @@ class ApplyEngine:
         return Unavailable(f"{self._scrubber.scrub(str(problem))}. Nothing was changed")
 
     def _reload_with_new_secrets(self, state: State, digest: str) -> None:
+        self._write_credentials(state)
+        self._load_or_say(self._render_both(state)[0])
+        with self._storage.write() as connection:
+            revisions.keep_secrets_digest(connection, digest)
+
+    def _write_credentials(self, state: State) -> None:
         try:
             write_credentials(self._secrets, state.secret_names(), self._settings.credentials_dir)
         except OSError as problem:
             raise Unavailable(f"{self._settings.credentials_dir}: {problem.strerror}") from problem
-        self._load_or_say(self._render_both(state)[0])
-        with self._storage.write() as connection:
-            revisions.keep_secrets_digest(connection, digest)
 
     def _load_or_say(self, config: str) -> None:
         try:
@@ -316,7 +339,7 @@ class ApplyEngine:
         return config, msgspec.json.encode(render(state, self._context, fallback=True)).decode()
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def alone(self) -> Iterator[None]:
         """One apply at a time: in this process by a lock, beside CLI processes by ``flock``."""
         if not self._lock.acquire(timeout=LOCK_TIMEOUT_S):
             raise Unavailable("Another change is being applied", retry_after=LOCK_TIMEOUT_S)
@@ -352,6 +375,11 @@ def context_of(settings: Settings) -> RenderContext:
         acme_ca=settings.acme_ca,
         acme_ca_root=str(settings.acme_ca_root or ""),
     )
+
+
+def _delivered(state: State) -> frozenset[str]:
+    """The secrets whose values Caddy has: a change of one needs a load though the configuration stays."""
+    return state.secret_names() | {BOUNCER_KEY}
 
 
 def _is_about_sign_in(document: Document) -> bool:

@@ -22,6 +22,7 @@ from argos.panel.password import Password
 from argos.panel.people import OnePerson, PeopleList
 from argos.panel.profile import Profile, ProfileSecondFactor, ProfileSessions
 from argos.panel.second_factor import Confirm, SecondFactor
+from argos.panel.secrets import Secrets
 from argos.panel.security_headers import SecurityHeaders
 from argos.panel.sign_in import Continue, SignIn, SignOut
 from argos.panel.static_files import StaticFile
@@ -57,6 +58,7 @@ def panel_app(application: Application) -> falcon.App[Any, Any]:
     app.add_route("/people/{username}", OnePerson(application))
     app.add_route("/backups", Backups(application))
     app.add_route("/backups/{name}", BackupFile(application))
+    app.add_route("/secrets", Secrets(application))
     app.add_route("/audit", AuditPage(application))
     app.add_route("/audit/export", AuditFile(application))
     app.add_route("/welcome", Welcome(application))
