@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from argos.backup.service import Backups
     from argos.edge.apply import ApplyEngine
     from argos.edge.secret_use import DeclaredSecrets
+    from argos.kept import Sweeper
     from argos.key_rotation import KeyRotation
     from argos.oidc.service import Oidc
     from argos.threat.lapi import Lapi
@@ -219,15 +220,20 @@ class Application:
         message = f"Since the start {counts} counts of failed sign-ins and {begun} begun ones went for newer ones."
         return [Finding("sign-in floods", "warning", message, "Ban where they come from: 'cscli decisions add'.")]
 
+    @cached_property
+    def sweeper(self) -> Sweeper:
+        """The bounds of everything that is kept; imported late, as a command has no use for most of it."""
+        from argos.bounds import kept_by
+        from argos.kept import Sweeper
+
+        return Sweeper(self.clock, tuple(kept_by(self)))
+
     def sweep(self) -> None:
-        """Drop dead sessions and failed sign-ins that count no more."""
-        self.sessions.sweep()
-        self.accounts.sweep()
-        self.second_factors.sweep()
-        self.links.sweep()
-        self.oidc.pending.sweep()
-        self.retention.sweep(self.clock.now())
-        self.leave_checkpoint()
+        """Drop what is dead or over its bound, and note where the record ends."""
+        try:
+            self.sweeper.sweep()
+        finally:
+            self.leave_checkpoint()
 
     def leave_checkpoint(self) -> None:
         """Note the record's end beside the database; a full disk leaves the one before."""

@@ -23,6 +23,7 @@ from argos.storage.tables import meta, named_secrets, oidc_pending, recovery_cod
 from argos.vault import PURPOSES, BrokenSeal, Vault, key_id
 
 BATCH = 200  # rows of one transaction: a few milliseconds, which a sign-in does not notice
+MOST_VERSIONS = 1000  # of a data key: old ones stay
 RUNNING = "key_reencrypt"
 """The row of ``meta`` that stands while a re-encryption is unfinished: the vault key's version it leads to."""
 
@@ -111,12 +112,18 @@ class KeyRotation:
             return sum(_count(connection, sealed, newest) for sealed in SEALED)
 
     def begin(self, actor: Actor) -> int:
-        """Make a new data key for each purpose, unless an earlier run did; return the vault key's version."""
+        """Make a new data key for each purpose, unless an earlier run did; return the vault key's version.
+
+        Raises:
+            Conflict: there are :data:`MOST_VERSIONS` of them.
+        """
         with self._storage.write() as connection:
             stored = connection.scalar(select(meta.c.value).where(meta.c.key == RUNNING))
             if stored is not None:
                 version = int(stored)
             else:
+                if self._vault.key("vault")[0] >= MOST_VERSIONS:
+                    raise Conflict(f"There are {MOST_VERSIONS} versions of the data keys already")
                 versions: dict[str, int] = {
                     purpose: self._vault.add_version_in(connection, purpose) for purpose in PURPOSES
                 }

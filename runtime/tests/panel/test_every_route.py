@@ -49,6 +49,7 @@ EXPECTED = {
     "/api/v1/audit": Needs.ADMIN,
     "/api/v1/audit/export": Needs.ADMIN,
     "/api/v1/audit/verify": Needs.ADMIN,
+    "/api/v1/kept": Needs.ADMIN,
     "/api/v1/key": Needs.ADMIN,
     "/api/v1/hosts": Needs.ADMIN,
     "/api/v1/hosts/{name}": Needs.ADMIN,

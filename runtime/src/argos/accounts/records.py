@@ -20,6 +20,7 @@ from argos.errors import Conflict, FieldError, Invalid, NotFound
 from argos.sessions.tokens import credential_mark
 from argos.storage.tables import users
 
+MOST_PEOPLE = 10_000  # accounts (DAT-4): a provider that sends ever new people fills no disk
 TEXT_LIMIT = 254  # characters of name and of e-mail (RFC 5321 §4.5.3.1.3)
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -55,6 +56,7 @@ class Records:
         """
         if connection.execute(select(users.c.id).where(users.c.username == username)).first() is not None:
             raise Conflict(f"user/{username}: there is an account of that name already")
+        refuse_too_many(connection)
         now = self._clock.now()
         row = connection.execute(
             insert(users)
@@ -135,6 +137,16 @@ def shown(row: Row[Any]) -> dict[str, Any]:
         "disabled": row.disabled,
         "has_password": row.password_hash is not None,
     }
+
+
+def refuse_too_many(connection: Connection) -> None:
+    """Refuse one account more than :data:`MOST_PEOPLE`.
+
+    Raises:
+        Conflict: there are that many.
+    """
+    if (connection.scalar(select(func.count()).select_from(users)) or 0) >= MOST_PEOPLE:
+        raise Conflict(f"There are {MOST_PEOPLE} accounts already; remove some first")
 
 
 def refuse_last_admin(connection: Connection, row: Row[Any]) -> None:

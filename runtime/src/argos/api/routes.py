@@ -14,6 +14,7 @@ from argos.api.config import Apply, Config, Plan
 from argos.api.decisions import Decisions, OneDecision
 from argos.api.health import Health
 from argos.api.hosts import HostList, OneHost
+from argos.api.kept import KeptList
 from argos.api.keys import Key
 from argos.api.secrets import OneSecret, SecretList
 from argos.api.users import OneUser, UserLink, UserList, UserPassword
@@ -30,6 +31,7 @@ def add_routes(app: falcon.App[Any, Any], prefix: str, application: Application)
         ("/audit", AuditList(application)),
         ("/audit/export", AuditExport(application)),
         ("/audit/verify", AuditVerdict(application)),
+        ("/kept", KeptList(application)),
         ("/key", Key(application)),
         ("/hosts", HostList(application)),
         ("/hosts/{name}", OneHost(application)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from argos.cli.exits import FAILED, OK
@@ -41,16 +42,18 @@ def doctor(options: argparse.Namespace) -> int:
 
 def status(options: argparse.Namespace) -> int:
     """Print what runs and what is declared; 1 while ``argos serve`` does not answer."""
-    from argos.cli.session import print_json, services
-    from argos.doctor.unix_http import get
+    import msgspec
 
+    from argos.cli.session import print_json, read_settings, services
+
+    # The gate's directory is closed to argos, so root looks before it becomes argos.
+    gate = _asked(read_settings().gate_socket, "/healthz") if os.geteuid() == 0 else None
     with services() as here:
         application = here.application
         settings, state, people = application.settings, application.state(), application.accounts.list()
-        try:
-            serving = get(settings.admin_socket, "/v1/secrets")[0] == 200
-        except OSError:
-            serving = False
+        answer = _asked(settings.admin_socket, "/v1/kept")
+        serving = answer is not None
+        kept = answer["kept"] if answer else msgspec.to_builtins(application.sweeper.report())
         from argos import __version__
 
         facts: dict[str, Any] = {
@@ -65,7 +68,7 @@ def status(options: argparse.Namespace) -> int:
             "crowdsec": _crowdsec(application, enabled=state.crowdsec.enabled),
         }
     if options.json:
-        print_json(facts)
+        print_json({**facts, "kept": kept, "gate": gate})
     else:
         facts |= {f"CrowdSec {name}": value for name, value in facts.pop("crowdsec").items()}
         for name, value in facts.items():
@@ -85,3 +88,18 @@ def _crowdsec(application: Application, *, enabled: bool) -> dict[str, Any]:
         "refused": view.get("refused"),
         "error": application.scrubber.scrub(shown_error(view)) or None,
     }
+
+
+def _asked(socket: Path, target: str) -> dict[str, Any] | None:
+    """The JSON object that a service of ours answers; None when it does not."""
+    import http.client
+    import json
+
+    from argos.doctor.unix_http import get
+
+    try:
+        status, body = get(socket, target)
+        answer = json.loads(body)
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    return answer if status == 200 and isinstance(answer, dict) else None

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
+from argos.accounts.records import refuse_too_many
 from argos.audit import Actor, Audit
 from argos.epoch import EpochWriter
 from argos.errors import Conflict, NotFound
@@ -129,6 +130,7 @@ class People:
         self._audit.record(connection, actor, "oidc.link", f"user/{name}", after=after)
 
     def _make(self, connection: Connection, issuer: str, arrival: Arrival, address: str) -> Row[Any]:
+        refuse_too_many(connection)
         now = self._storage.clock.now()
         username = _free_username(connection, arrival.username_hint)
         role = "admin" if arrival.is_admin else "member"

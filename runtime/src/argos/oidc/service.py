@@ -98,7 +98,7 @@ class Oidc:
         self._provider: Provider | None = None
         self.pending = Pending(storage, vault)
         self.people = People(storage, audit, session_store, epoch)
-        self._starts = Starts(storage.clock)
+        self.starts = Starts(storage.clock)
 
     def settings(self) -> OidcSettings | None:
         """``settings/oidc``, or None while undeclared. PERF: one row, as each sign-in page asks."""
@@ -143,7 +143,7 @@ class Oidc:
             NotOffered, ProviderUnavailable: it cannot begin.
         """
         settings = self.offered()
-        self._starts.count(address)
+        self.starts.count(address)
         metadata = self._provider_of(settings).metadata()
         verifier, nonce = secrets.token_urlsafe(48), secrets.token_urlsafe(32)
         link_user, link_session = link or (None, None)

@@ -22,6 +22,10 @@ class Starts:
         self._lock = threading.Lock()
         self._counts: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
+    def __len__(self) -> int:
+        """How many addresses are kept."""
+        return len(self._counts)
+
     def count(self, address: str) -> None:
         """Count one more of ``address``.
 

@@ -1,4 +1,4 @@
-"""The threads beside the listeners: heartbeat, last-seen, reconcile, sweep."""
+"""The threads beside the listeners: heartbeat, last-seen, reconcile, sweep, free space."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from argos.doctor.database import check_disk
+
 logger = logging.getLogger(__name__)
 
 _DIGEST = 32  # bytes of a datagram: SHA-256 of an edge token
@@ -20,6 +22,7 @@ _RETRY_AFTER = 5.0
 _LOOK_FOR_CADDY_EVERY = 1.0
 _SWEEP_EVERY = 300.0
 _COPY_EVERY = 2.0
+_SPACE_EVERY = 60.0
 
 
 class Background:
@@ -139,6 +142,22 @@ class CaddyWatch:
         return status.st_ino, status.st_ctime_ns
 
 
+class SpaceWatch:
+    """Says when space runs out where we write, and when there is some again: once each."""
+
+    def __init__(self, written: list[Path]) -> None:
+        self._written = written
+        self._said = "ok"
+
+    def look(self) -> None:
+        """One look."""
+        finding = check_disk(self._written)
+        if finding.state != self._said:
+            level = logging.INFO if finding.state == "ok" else logging.ERROR
+            logger.log(level, "%s %s", finding.message, finding.advice)
+        self._said = finding.state
+
+
 def start(
     background: Background,
     *,
@@ -149,15 +168,18 @@ def start(
     reconcile: Callable[[], object],
     unsettled: Callable[[], bool],
     sweep: Callable[[], object],
+    written: list[Path],
     copy: Callable[[], object] | None = None,
 ) -> None:
     """Start all of them. The epoch must have been advanced before: the heartbeat vouches for it.
 
+    ``written`` are the directories whose free space is watched.
     ``copy`` copies the record of changes to the journal, where that is wanted.
     """
     background.every(1.0, "heartbeat", beat)
     background.run("seen", lambda: read_seen(seen_socket, background.stopping, touch_seen))
     background.every(_LOOK_FOR_CADDY_EVERY, "reconcile", CaddyWatch(caddy_socket, reconcile, unsettled).look)
     background.every(_SWEEP_EVERY, "sweep", sweep)
+    background.every(_SPACE_EVERY, "free space", SpaceWatch(written).look)
     if copy is not None:
         background.every(_COPY_EVERY, "journal copy", copy)

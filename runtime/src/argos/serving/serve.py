@@ -9,6 +9,7 @@ import threading
 
 from argos.application import Application
 from argos.audit.journal import JournalCopy
+from argos.errors import Unavailable
 from argos.serving import background, listeners
 from argos.serving.process import notify_ready
 from argos.settings import Settings
@@ -18,24 +19,37 @@ logger = logging.getLogger(__name__)
 
 _PANEL_THREADS = 16  # more than may wait for a password hash (application.SIGN_INS_WAITING)
 _ADMIN_THREADS = 3
+_DAMAGED = 3  # the child's exit code
 
 
 def migrate_apart(settings: Settings) -> None:
-    """Bring the schema up to date in a child, so that this process never carries Alembic's 20 MB.
+    """Bring the schema up to date and look for damage in a child, so that this process never carries Alembic's 20 MB.
 
-    The child's outcome is not asked for: opening the database afterwards does what
-    it left undone, and says what is wrong.
+    The child's outcome is not asked for but for one: opening the database afterwards
+    does what it left undone, and says what is wrong.
+
+    Raises:
+        Unavailable: the file is damaged. Serving from it could bring ended sessions back, and would
+            make the damage worse.
     """
     child = os.fork()
     if child == 0:
+        code = 1
         try:
             from argos.clock import SystemClock
 
-            Storage(settings.database, SystemClock()).migrate()
+            storage = Storage(settings.database, SystemClock())
+            storage.migrate()
+            code = _DAMAGED if storage.damage() else 0
         except BaseException:  # the parent meets the same error and says it
             os._exit(1)
-        os._exit(0)
-    os.waitpid(child, 0)
+        os._exit(code)
+    _unused, status = os.waitpid(child, 0)
+    if os.waitstatus_to_exitcode(status) == _DAMAGED:
+        raise Unavailable(
+            f"Database {settings.database}: it is damaged, and nothing is served from it. `argos doctor` says where; "
+            "put a backup back with `argos restore`"
+        )
 
 
 def serve(application: Application) -> int:
@@ -47,19 +61,21 @@ def serve(application: Application) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_unused: stop.set())
+    settings = application.settings
     application.epoch.advance()
     doors = _listeners(application)
     threads = background.Background()
     background.start(
         threads,
         beat=application.epoch.beat,
-        seen_socket=application.settings.seen_socket,
+        seen_socket=settings.seen_socket,
         touch_seen=application.sessions.touch_seen,
-        caddy_socket=application.settings.caddy_socket,
+        caddy_socket=settings.caddy_socket,
         reconcile=application.reconcile,
         unsettled=application.engine.unsettled,
         sweep=application.sweep,
-        copy=JournalCopy(application.storage).copy if application.settings.audit_journal else None,
+        written=[settings.data_dir, settings.edge_dir, settings.access_log.parent],
+        copy=JournalCopy(application.storage).copy if settings.audit_journal else None,
     )
     for door in doors:
         door.start()

@@ -114,6 +114,16 @@ class Storage:
         with _said_plainly(self.path):
             upgrade(self.path)
 
+    def damage(self) -> str | None:
+        """What SQLite finds wrong with the file's structure; None for a sound one. Reads all of it.
+
+        Raises:
+            Unavailable: it cannot be opened, or is no database at all.
+        """
+        with self.read() as connection:
+            verdict = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one())
+        return None if verdict == "ok" else verdict
+
     def close(self) -> None:
         """Close every connection."""
         self._reader.dispose()

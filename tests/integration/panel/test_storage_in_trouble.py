@@ -1,0 +1,200 @@
+"""A full disk, a damaged database, and many writers at once: what goes on, what stops, and what is said of it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from panel_runtime import GUARDED, Browser, Runtime
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Runtime]:
+    """A runtime whose data lie on a file system of 12 MiB."""
+    made = Runtime(tmp_path, "behind_caddy")
+    data = tmp_path / "data"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m,mode=0750", "tmpfs", str(data)], check=True)
+    try:
+        yield made
+    finally:
+        made.stop()
+        subprocess.run(["umount", "--lazy", str(data)], check=True)
+
+
+@pytest.fixture
+def gate(small: Runtime) -> Iterator[httpx.Client]:
+    """``argos gate`` on the same data, started once the runtime runs."""
+    small.start()
+    small.declare()
+    small.people()
+    environment = {name: value for name, value in small.environment.items() if name != "ARGOS_MASTER_KEY"}
+    process = subprocess.Popen([sys.executable, "-m", "argos", "gate"], env=environment)
+    socket = Path(environment["ARGOS_GATE_SOCKET"])
+    deadline = time.monotonic() + 30
+    while not socket.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://gate") as client:
+        yield client
+    process.terminate()
+    process.wait(10)
+
+
+def decision(gate: httpx.Client, runtime: Runtime, browser: Browser) -> int:
+    """What the gate decides of a browser's request to the guarded host."""
+    facts = {
+        "Argos-Host-Id": GUARDED,
+        "Argos-Client-Ip": "203.0.113.10",
+        "X-Forwarded-Method": "GET",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": GUARDED,
+        "X-Forwarded-Uri": "/",
+        "Cookie": f"{runtime.edge_cookie}={browser.cookies[runtime.edge_cookie]}",
+    }
+    return gate.get("/verify", headers=facts).status_code
+
+
+def fill(directory: Path) -> Path:
+    """Leave no byte free."""
+    ballast = directory / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (1 << 20, 4096, 1):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                continue
+    return ballast
+
+
+@pytest.mark.threat("DAT-4")
+def test_a_full_disk_leaves_the_panel_and_the_gate_serving(small: Runtime, gate: httpx.Client) -> None:
+    browser = Browser(small)
+    assert browser.sign_in("root-admin").status_code == 303
+    stored = small.admin("PUT", "/v1/secrets/before", {"value": "an acknowledged value"})
+    assert stored.status_code == 200
+    ballast = fill(small.root / "data")
+    # Writes may fit into space that the database holds already; use that up too.
+    refused = None
+    for number in range(400):
+        answer = small.admin("PUT", f"/v1/secrets/after-{number}", {"value": "x" * 30_000})
+        if answer.status_code != 200:
+            refused = answer
+            break
+    assert refused is not None
+    assert refused.status_code == 503
+    assert "full" in refused.json()["error"]["message"]
+    for page in ("/hosts", "/people", "/audit", "/secrets"):
+        assert browser.get(page).status_code == 200, page
+    assert decision(gate, small, browser) == 200
+    late = Browser(small, "203.0.113.44").sign_in()
+    assert late.status_code in {303, 503}
+    assert small.process is not None
+    assert small.process.poll() is None
+    checks = small.admin("GET", "/v1/health").json()["checks"]
+    assert next(check for check in checks if check["name"] == "disk")["state"] == "failed"
+    ballast.unlink()
+    assert small.admin("PUT", "/v1/secrets/after", {"value": "there is space again"}).status_code == 200
+    assert Browser(small, "203.0.113.45").sign_in().status_code == 303
+    assert (
+        small.admin("PUT", "/v1/secrets/before?check=true", {"value": "an acknowledged value"}).json()["changed"]
+        is False
+    )
+    assert small.admin("GET", "/v1/audit/verify").json()["sound"] is True
+    assert "Traceback" not in small.log.read_text()
+    assert "Hardly any space is left" in small.log.read_text()
+
+
+def test_a_damaged_database_is_noticed_at_the_start_and_by_the_doctor(stopped: Runtime) -> None:
+    stopped.start()
+    stopped.people()
+    for number in range(30):
+        stopped.admin("PUT", f"/v1/secrets/s{number}", {"value": f"{number}" * 2000})
+    stopped.stop()
+    with sqlite3.connect(stopped.database) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        page_size = connection.execute("PRAGMA page_size").fetchone()[0]
+        root = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'named_secrets'").fetchone()[0]
+    connection.close()
+    with stopped.database.open("r+b") as file:
+        file.seek((root - 1) * page_size)
+        file.write(b"\xff" * page_size)
+    refused = stopped.argos("serve")
+    assert refused.returncode == 69
+    assert "it is damaged, and nothing is served from it" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    doctor = stopped.argos("doctor")
+    assert doctor.returncode == 1
+    assert "is damaged" in doctor.stdout
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from argos.audit import Actor, Audit
+from argos.clock import SystemClock
+from argos.scrub import Scrubber
+from argos.storage.engine import Storage
+from argos.vault import Vault
+storage = Storage(Path(sys.argv[1]), SystemClock())
+audit = Audit(storage, Vault(storage, bytes(range(32))), Scrubber())
+until, done = time.monotonic() + float(sys.argv[2]), 0
+while time.monotonic() < until:
+    with storage.write() as connection:
+        audit.record(connection, Actor("cli", sys.argv[3]), "host.update", f"host/{done}", {"n": done}, {"n": done + 1})
+    done += 1
+print(done)
+"""
+READER = """
+import sys, time
+from pathlib import Path
+from sqlalchemy import func, select
+from argos.clock import SystemClock
+from argos.storage.engine import Storage
+from argos.storage.tables import audit
+storage = Storage(Path(sys.argv[1]), SystemClock())
+until, done, last = time.monotonic() + float(sys.argv[2]), 0, 0
+while time.monotonic() < until:
+    with storage.read() as connection:
+        rows = connection.scalar(select(func.count()).select_from(audit))
+    assert rows >= last
+    last, done = rows, done + 1
+print(done)
+"""
+
+
+def test_two_writers_and_a_reader_never_meet_a_locked_database(tmp_path: Path) -> None:
+    from argos.audit import Audit
+    from argos.clock import SystemClock
+    from argos.scrub import Scrubber
+    from argos.storage.engine import Storage
+    from argos.vault import Vault
+
+    storage = Storage(tmp_path / "argos.db", SystemClock())
+    storage.migrate()
+    audit = Audit(storage, Vault(storage, bytes(range(32))), Scrubber())
+    scripts = [(WRITER, "one"), (WRITER, "two"), (READER, "reader")]
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(storage.path), "10", name],
+            env={"PATH": os.environ["PATH"]},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for script, name in scripts
+    ]
+    outputs = [process.communicate(timeout=90) for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], outputs
+    written = [int(output) for output, _unused in outputs]
+    assert all(count > 10 for count in written), written
+    verdict = audit.examine()
+    assert (verdict.broken, verdict.rows) == (None, written[0] + written[1]), "no acknowledged row is missing"
+    storage.close()
