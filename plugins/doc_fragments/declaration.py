@@ -476,13 +476,15 @@ options:
         suboptions:
           mode:
             description:
-            - V(detect) logs what V(block) would refuse.
+            - V(detect) logs what V(block) would refuse. V(policy) is as the named policy says, and the default
+              where one is named.
             - The default is V(off).
             type: str
             choices:
             - 'off'
             - detect
             - block
+            - policy
           paranoia:
             description:
             - Paranoia level of the rule set, 1 to 4. Higher levels refuse more, honest requests too.
@@ -493,6 +495,43 @@ options:
             - Rules of your own in SecLang, one C(SecRule) or C(SecAction) each, with ids from 100000 to 899999.
             type: list
             elements: str
+          policy:
+            description:
+            - Name of a policy that O(waf_policies) declares. Paranoia level and custom rules are then the policy's.
+            type: str
+          exclusions:
+            description:
+            - Rules that some requests to this host are spared, beside the policy's exclusions.
+            type: list
+            elements: dict
+            suboptions:
+              id:
+                description:
+                - Id of the one rule, such as V(942100). Exactly one of this, a range and a tag is given.
+                type: int
+              range:
+                description:
+                - Ids of rules, first and last, such as V(942100-942199).
+                type: str
+              tag:
+                description:
+                - Tag of rules, such as V(attack-sqli).
+                type: str
+              parameter:
+                description:
+                - What the rules no longer look at, such as V(ARGS:q) or V(REQUEST_COOKIES:prefs).
+                - In V(ARGS:json.items.*.name) the V(*) is one step. When left out, the rules do not run at all.
+                type: str
+              path:
+                description:
+                - Where, a path to the letter or V(/api/*) for all below V(/api/). Everywhere when left out. It
+                  does not hold for a path that servers may read differently, such as one with V(..) in it.
+                type: str
+              methods:
+                description:
+                - Request methods, such as V(POST). All when left out.
+                type: list
+                elements: str
       rate_limit:
         description:
         - How many requests one client may make. No limit when left out. IPv6 clients count by /64.
@@ -1091,4 +1130,101 @@ options:
         - Seconds to wait until the record is seen.
         - The default is V(120).
         type: int
+  waf_policies:
+    description:
+    - Inspection policies that hosts share by name. One left out stays as it is, unless O(prune) is set.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description:
+        - Name that hosts refer to.
+        type: str
+        required: true
+      state:
+        description:
+        - Whether the policy is there. One that a host names can't be removed. The default is V(present).
+        type: str
+        choices:
+        - present
+        - absent
+      mode:
+        description:
+        - V(detect) logs what V(block) would refuse. V(off) inspects nothing.
+        - The default is V(block).
+        type: str
+        choices:
+        - 'off'
+        - detect
+        - block
+      paranoia:
+        description:
+        - Paranoia level of the rule set, 1 to 4. Higher levels refuse more, honest requests too.
+        - The default is V(1).
+        type: int
+      inbound_threshold:
+        description:
+        - Anomaly score at which a request is refused, 1 to 1000. A critical finding scores 5.
+        - The default is V(5).
+        type: int
+      outbound_threshold:
+        description:
+        - Anomaly score at which an answer is refused, 1 to 1000, with O(waf_policies.response).
+        - The default is V(4).
+        type: int
+      exclusions:
+        description:
+        - Rules that some requests are spared, on every host of the policy.
+        type: list
+        elements: dict
+        suboptions:
+          id:
+            description:
+            - Id of the one rule, such as V(942100). Exactly one of this, a range and a tag is given.
+            type: int
+          range:
+            description:
+            - Ids of rules, first and last, such as V(942100-942199).
+            type: str
+          tag:
+            description:
+            - Tag of rules, such as V(attack-sqli).
+            type: str
+          parameter:
+            description:
+            - What the rules no longer look at, such as V(ARGS:q) or V(REQUEST_COOKIES:prefs).
+            - In V(ARGS:json.items.*.name) the V(*) is one step. When left out, the rules do not run at all.
+            type: str
+          path:
+            description:
+            - Where, a path to the letter or V(/api/*) for all below V(/api/). Everywhere when left out. It does
+              not hold for a path that servers may read differently, such as one with V(..) in it.
+            type: str
+          methods:
+            description:
+            - Request methods, such as V(POST). All when left out.
+            type: list
+            elements: str
+      custom_rules:
+        description:
+        - Rules of your own in SecLang, one C(SecRule) or C(SecAction) each, with ids from 100000 to 899999.
+        type: list
+        elements: str
+      body_limit:
+        description:
+        - How much of a body is inspected, 1024 to 1048576 bytes. A longer form or JSON is refused with status 413;
+          files in forms do not count. Inspection costs milliseconds of CPU for each KB.
+        - The default is V(65536).
+        type: int
+      inspections:
+        description:
+        - How many bodies are inspected at once under this policy, out of those that the edge inspects at once.
+          V(0) sets no limit of its own.
+        - The default is V(0).
+        type: int
+      response:
+        description:
+        - Inspect answers too. It costs memory and time for each answer, and holds a page back until it is whole.
+        - The default is V(false).
+        type: bool
 """

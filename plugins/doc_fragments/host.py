@@ -231,13 +231,15 @@ options:
     suboptions:
       mode:
         description:
-        - V(detect) logs what V(block) would refuse.
+        - V(detect) logs what V(block) would refuse. V(policy) is as the named policy says, and the default where
+          one is named.
         - The default is V(off).
         type: str
         choices:
         - 'off'
         - detect
         - block
+        - policy
       paranoia:
         description:
         - Paranoia level of the rule set, 1 to 4. Higher levels refuse more, honest requests too.
@@ -248,6 +250,43 @@ options:
         - Rules of your own in SecLang, one C(SecRule) or C(SecAction) each, with ids from 100000 to 899999.
         type: list
         elements: str
+      policy:
+        description:
+        - Name of a policy that O(waf_policies) declares. Paranoia level and custom rules are then the policy's.
+        type: str
+      exclusions:
+        description:
+        - Rules that some requests to this host are spared, beside the policy's exclusions.
+        type: list
+        elements: dict
+        suboptions:
+          id:
+            description:
+            - Id of the one rule, such as V(942100). Exactly one of this, a range and a tag is given.
+            type: int
+          range:
+            description:
+            - Ids of rules, first and last, such as V(942100-942199).
+            type: str
+          tag:
+            description:
+            - Tag of rules, such as V(attack-sqli).
+            type: str
+          parameter:
+            description:
+            - What the rules no longer look at, such as V(ARGS:q) or V(REQUEST_COOKIES:prefs).
+            - In V(ARGS:json.items.*.name) the V(*) is one step. When left out, the rules do not run at all.
+            type: str
+          path:
+            description:
+            - Where, a path to the letter or V(/api/*) for all below V(/api/). Everywhere when left out. It does
+              not hold for a path that servers may read differently, such as one with V(..) in it.
+            type: str
+          methods:
+            description:
+            - Request methods, such as V(POST). All when left out.
+            type: list
+            elements: str
   rate_limit:
     description:
     - How many requests one client may make. No limit when left out. IPv6 clients count by /64.

@@ -94,6 +94,75 @@ _DNS_PROVIDER = {
     }
 }
 
+_WAF_POLICY = {
+    "name": {
+        "type": "str",
+        "required": True
+    },
+    "state": {
+        "type": "str",
+        "choices": [
+            "present",
+            "absent"
+        ]
+    },
+    "mode": {
+        "type": "str",
+        "choices": [
+            "off",
+            "detect",
+            "block"
+        ]
+    },
+    "paranoia": {
+        "type": "int"
+    },
+    "inbound_threshold": {
+        "type": "int"
+    },
+    "outbound_threshold": {
+        "type": "int"
+    },
+    "exclusions": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "id": {
+                "type": "int"
+            },
+            "range": {
+                "type": "str"
+            },
+            "tag": {
+                "type": "str"
+            },
+            "parameter": {
+                "type": "str"
+            },
+            "path": {
+                "type": "str"
+            },
+            "methods": {
+                "type": "list",
+                "elements": "str"
+            }
+        }
+    },
+    "custom_rules": {
+        "type": "list",
+        "elements": "str"
+    },
+    "body_limit": {
+        "type": "int"
+    },
+    "inspections": {
+        "type": "int"
+    },
+    "response": {
+        "type": "bool"
+    }
+}
+
 _HOST = {
     "name": {
         "type": "str",
@@ -260,7 +329,8 @@ _HOST = {
                 "choices": [
                     "off",
                     "detect",
-                    "block"
+                    "block",
+                    "policy"
                 ]
             },
             "paranoia": {
@@ -269,6 +339,34 @@ _HOST = {
             "custom_rules": {
                 "type": "list",
                 "elements": "str"
+            },
+            "policy": {
+                "type": "str"
+            },
+            "exclusions": {
+                "type": "list",
+                "elements": "dict",
+                "options": {
+                    "id": {
+                        "type": "int"
+                    },
+                    "range": {
+                        "type": "str"
+                    },
+                    "tag": {
+                        "type": "str"
+                    },
+                    "parameter": {
+                        "type": "str"
+                    },
+                    "path": {
+                        "type": "str"
+                    },
+                    "methods": {
+                        "type": "list",
+                        "elements": "str"
+                    }
+                }
             }
         }
     },
@@ -651,6 +749,7 @@ _HOST = {
 KINDS = {
     "certificate": "certificates",
     "dns_provider": "dns_providers",
+    "waf_policy": "waf_policies",
     "host": "hosts"
 }
 
@@ -854,6 +953,11 @@ DECLARATION_OPTIONS = {
         "type": "list",
         "elements": "dict",
         "options": _DNS_PROVIDER
+    },
+    "waf_policies": {
+        "type": "list",
+        "elements": "dict",
+        "options": _WAF_POLICY
     }
 }
 
@@ -862,6 +966,8 @@ _OWNER = DECLARATION_OPTIONS["owner"]
 CERTIFICATE_OPTIONS = dict(_CERTIFICATE, owner=_OWNER)
 
 DNS_PROVIDER_OPTIONS = dict(_DNS_PROVIDER, owner=_OWNER)
+
+WAF_POLICY_OPTIONS = dict(_WAF_POLICY, owner=_OWNER)
 
 HOST_OPTIONS = dict(_HOST, owner=_OWNER)
 

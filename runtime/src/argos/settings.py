@@ -63,6 +63,11 @@ class Settings:
     """Whether each row is copied to the journal too."""
 
     @property
+    def waf_log(self) -> Path:
+        """The WAF's event log, beside the access log."""
+        return self.access_log.with_name("waf.log")
+
+    @property
     def database(self) -> Path:
         """The SQLite file."""
         return self.data_dir / "argos.db"

@@ -13,11 +13,10 @@ import pytest
 from argos.edge import client_network, cookies
 from argos.edge.context import RenderContext
 from argos.edge.decode import decode_document
-from argos.edge.model import FixedResponse, Headers, Host, Match, Redirect, Rule, Upstream, Waf
+from argos.edge.model import FixedResponse, Headers, Host, Match, Redirect, Rule, Upstream
 from argos.edge.placeholders import ALLOWED, operator_text
 from argos.edge.plan import State, plan
 from argos.edge.render import render
-from argos.edge.waf_policy import policy_name, policy_text
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -343,30 +342,3 @@ def test_stripping_leaves_exactly_the_cookies_of_others(pairs: list[tuple[str, s
     left = re.sub(cookies.LEADING, "", re.sub(cookies.SENT, "", header))
     kept = [pair.strip() for pair in left.split(";") if pair.strip()]
     assert kept == [f"{name}={value}".strip() for name, value in pairs if name in THEIRS]
-
-
-# WAF policy ----------------------------------------------------------------------------------------------------------
-
-
-def test_the_policy_is_the_one_the_caddy_build_is_tested_with(request: pytest.FixtureRequest) -> None:
-    annotated = request.config.rootpath / "roles/caddy/files/argos-caddy/waf/testdata/default-policy.conf"
-    lines = [line for line in annotated.read_text().splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    assert policy_text(Waf("block", 1)).splitlines() == lines
-    detect = policy_text(Waf("detect", 3))
-    assert "SecRuleEngine DetectionOnly\n" in detect
-    assert "blocking_paranoia_level=3,setvar:tx.detection_paranoia_level=3" in detect
-
-
-def test_own_rules_stand_before_the_rule_set_and_make_a_policy_of_their_own() -> None:
-    rule = 'SecRule ARGS "@rx a" "id:100001,phase:2,deny"'
-    own = Waf("block", 1, (rule,))
-    lines = policy_text(own).splitlines()
-    assert lines[-2:] == [rule, "Include @owasp_crs/*.conf"]
-    assert policy_name(Waf("block", 1)) == "block-1"
-    assert policy_name(own).startswith("block-1-")
-    config = rendered(*(host(f"h{n}.home.example", waf={"mode": "block"}) for n in range(5)))
-    assert (
-        {handler["policy"] for handler in handlers(config, "waf")}
-        == {"block-1"}
-        == set(config["apps"]["waf"]["policies"])
-    )

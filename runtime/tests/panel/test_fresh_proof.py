@@ -9,6 +9,7 @@ from argos.api.access import Needs
 from argos.application import Application
 from argos.audit import Actor
 from argos.clock import FixedClock
+from argos.edge.waf_events import recent
 from argos.panel.access import FRESH
 from argos.panel.app import panel_app
 from falcon import testing
@@ -69,13 +70,18 @@ def test_every_change_in_the_panel_and_its_api_wants_a_fresh_password_or_code(ap
     client = client_of(application)
     assert isinstance(application.clock, FixedClock)
     application.clock.advance(FRESH + 1)
+    application.settings.waf_log.write_bytes(b'{"host_id": "wiki.home.example"}\n')
+    event = recent(application.settings.waf_log)[0].key
     walked = 0
     for method, path in mutating(client.app):
         if path in WITHOUT_PROOF:
             continue
         before = written(application)
         answer = client.simulate_request(
-            method, address(path), body=b"do=save&role=admin", headers={"Content-Type": falcon.MEDIA_URLENCODED}
+            method,
+            address(path).replace("{event}", event),
+            body=b"do=save&role=admin",
+            headers={"Content-Type": falcon.MEDIA_URLENCODED},
         )
         said = f"{method} {path}: {answer.status} {answer.text[:200]}"
         if path.startswith("/api/"):

@@ -34,11 +34,13 @@ MUTATIONS = {
 WITHOUT = {
     ("POST", "/v1/config/plan"),
     ("POST", "/v1/config/apply"),
+    ("POST", "/v1/waf/events/{event}/exclusion"),
     ("PUT", "/v1/decisions"),
     ("DELETE", "/v1/decisions"),
     ("DELETE", "/v1/decisions/{number}"),
 }
 PANEL_FORMS = {
+    ("POST", "/waf/{event}"),
     ("POST", "/backups"),
     ("POST", "/people"),
     ("POST", "/decisions"),

@@ -18,6 +18,7 @@ from argos.api.kept import KeptList
 from argos.api.keys import Key
 from argos.api.secrets import OneSecret, SecretList
 from argos.api.users import OneUser, UserLink, UserList, UserPassword
+from argos.api.waf import WafEvent, WafEvents, WafExclusion
 from argos.application import Application
 
 
@@ -35,6 +36,9 @@ def add_routes(app: falcon.App[Any, Any], prefix: str, application: Application)
         ("/key", Key(application)),
         ("/hosts", HostList(application)),
         ("/hosts/{name}", OneHost(application)),
+        ("/waf/events", WafEvents(application)),
+        ("/waf/events/{event}", WafEvent(application)),
+        ("/waf/events/{event}/exclusion", WafExclusion(application)),
         ("/secrets", SecretList(application)),
         ("/secrets/{name}", OneSecret(application)),
         ("/backups", BackupList(application)),

@@ -71,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_secret(commands)
     _add_audit(commands)
     _add_config(commands)
+    _add_waf(commands)
     _add_oidc(commands)
     _add_backup(commands)
     _add_decision(commands)
@@ -313,6 +314,42 @@ def _add_config(commands: Commands) -> None:
     _add(
         group, "show", "print the whole declared state as a document", "sudo argos config show > edge.json", config.show
     )
+
+
+def _add_waf(commands: Commands) -> None:
+    from argos.cli import waf
+
+    group = _add_group(
+        commands,
+        "waf",
+        "what the WAF found, why, and how to let a false positive pass",
+        "sudo argos waf events --host wiki.home.example\n"
+        "  sudo argos waf explain 3f1c0e6d5b7a9c21\n"
+        "  sudo argos waf exclude 3f1c0e6d5b7a9c21 --apply",
+    )
+    listing = _add(group, "events", "list the last events, newest first", "sudo argos waf events", waf.events)
+    listing.add_argument("--host", default="", help="only this host's")
+    listing.add_argument("--limit", type=_positive, default=20, metavar="N", help="at most so many (20)")
+    reason = _add(group, "explain", "say rule by rule why", "sudo argos waf explain 3f1c0e6d5b7a9c21", waf.explain)
+    narrow = _add(
+        group,
+        "exclude",
+        "show the narrowest exclusion that lets such requests pass",
+        "sudo argos waf exclude 3f1c0e6d5b7a9c21 --apply",
+        waf.exclude,
+    )
+    narrow.add_argument("--apply", action="store_true", help="make the change")
+    for one in (reason, narrow):
+        one.add_argument("event", metavar="EVENT", help="as `argos waf events` names it")
+    for one in (listing, reason, narrow):
+        one.add_argument("--json", action="store_true", help="for programs")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
+    return number
 
 
 def _add_oidc(commands: Commands) -> None:

@@ -371,7 +371,7 @@ def context_of(settings: Settings) -> RenderContext:
         credentials_dir=str(settings.credentials_dir),
         edge_dir=str(settings.edge_dir),
         access_log=str(settings.access_log),
-        waf_log=str(settings.access_log.with_name("waf.log")),
+        waf_log=str(settings.waf_log),
         acme_ca=settings.acme_ca,
         acme_ca_root=str(settings.acme_ca_root or ""),
     )

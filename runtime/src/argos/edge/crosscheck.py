@@ -12,6 +12,7 @@ from argos.edge.decode.kinds import KINDS
 from argos.edge.model import EdgeSettings, Host, Tls, secret_places
 from argos.edge.names import is_loopback, parse_address
 from argos.edge.plan import State
+from argos.edge.waf_policy import reference_errors
 from argos.errors import FieldError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def crosscheck(
         return [FieldError("settings/edge", "", "is not declared", example)]
     errors.extend(_edge_errors(edge, mode))
     errors.extend(_count_errors(state))
+    errors.extend(reference_errors(hosts, state.waf_policies()))
     lapi_port = urlsplit(state.crowdsec.lapi_url).port
     ports = {*our_ports, *([lapi_port] if lapi_port else [])}
     errors.extend(_name_errors(hosts, edge))

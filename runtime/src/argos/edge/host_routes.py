@@ -10,6 +10,7 @@ from argos.edge.error_pages import HSTS
 from argos.edge.model import Host
 from argos.edge.placeholders import operator_text
 from argos.edge.rules import rule_route
+from argos.edge.waf_policy import Policies
 
 # Text, and never text/event-stream or application/grpc: a compressor holds back what a stream wants to say now.
 _COMPRESSED = (
@@ -34,7 +35,13 @@ _COMPRESSED = (
 
 
 def host_routes(
-    host: Host, context: RenderContext, *, hsts: bool, fallback: bool, kept: frozenset[str] = frozenset()
+    host: Host,
+    policies: Policies,
+    context: RenderContext,
+    *,
+    hsts: bool,
+    fallback: bool,
+    kept: frozenset[str] = frozenset(),
 ) -> list[dict[str, Any]]:
     """Everything a request to ``host`` passes, in order: who may come at all, limits, WAF, gate, rules, upstream.
 
@@ -43,6 +50,7 @@ def host_routes(
 
     Args:
         host: what is declared.
+        policies: the named WAF policies.
         context: paths and ports of the guest.
         hsts: whether answers carry Strict-Transport-Security.
         fallback: whether this is for the configuration without credentials.
@@ -53,7 +61,7 @@ def host_routes(
         error = {"handler": "error", "status_code": 503, "error": "this host's secrets are not ready"}
         return [*routes, {"handle": [error]}]
     routes += visitors.routes(host)
-    routes.append({"handle": _guards(host)})
+    routes.append({"handle": _guards(host, policies)})
     if host.auth.required:  # before the rules: whatever a protected host answers, only the signed-in see it
         routes += proxying.gate_routes(host.auth)
     if host.trailing_slash != "keep":
@@ -65,12 +73,12 @@ def host_routes(
     return routes + _deliver(host, context, dropped)
 
 
-def _guards(host: Host) -> list[dict[str, Any]]:
+def _guards(host: Host, policies: Policies) -> list[dict[str, Any]]:
     handlers: list[dict[str, Any]] = [{"handler": "host_slots", "host": host.name, "limit": host.max_concurrent}]
     if host.body_limit:
         handlers.append({"handler": "request_body", "max_size": host.body_limit})
     handlers += rate_limits.handlers(host)
-    return [*handlers, *waf_policy.handlers(host)]
+    return [*handlers, *waf_policy.handlers(host, policies)]
 
 
 def _answer(host: Host, *, hsts: bool) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from argos.edge.model import (
     Host,
     OidcSettings,
     SessionSettings,
+    WafPolicy,
     canonical,
     spec_of,
 )
@@ -77,6 +78,10 @@ class State(msgspec.Struct, frozen=True, dict=True):
     def hosts(self) -> tuple[Host, ...]:
         """Every published host, by name."""
         return self.of_kind("host")
+
+    def waf_policies(self) -> dict[str, WafPolicy]:
+        """Every named WAF policy by its name."""
+        return {policy.name: policy for policy in self.of_kind("waf_policy")}
 
     def of_kind(self, kind: str) -> tuple[Any, ...]:
         """Every resource of ``kind``, by name."""

@@ -8,7 +8,7 @@ from argos.edge import access_log, client_network, error_pages, proxying, rate_l
 from argos.edge.certificates import EVENTS, Named, connection_policies, secured, tls_app
 from argos.edge.context import RenderContext
 from argos.edge.host_routes import host_routes
-from argos.edge.model import CrowdsecSettings, EdgeSettings, Host, Tls
+from argos.edge.model import CrowdsecSettings, Host, Tls
 from argos.edge.plan import State
 from argos.edge.proxy_presets import proxy_ranges
 
@@ -35,7 +35,7 @@ def render(state: State, context: RenderContext, *, fallback: bool = False) -> d
     plain = [host for host in hosts if (host.tls or default_tls).mode == "off"]
     panel = edge.panel_host if edge and context.mode == "behind_caddy" else None
     panel_secure = panel is not None and default_tls.mode != "off"
-    server = _Server(edge, state.crowdsec, context, fallback)
+    server = _Server(state, context, fallback)
 
     certificates = secured(state, with_panel=panel_secure)
     redirected = [name for name, _unused in certificates]
@@ -46,7 +46,7 @@ def render(state: State, context: RenderContext, *, fallback: bool = False) -> d
         "storage": {"module": "file_system", "root": context.storage_dir},
         "apps": {
             **_crowdsec_app(state.crowdsec, context),
-            **waf_policy.app(hosts, context),
+            **waf_policy.app(hosts, state.waf_policies(), context),
             "tls": tls_app(certificates, state, context, fallback=fallback),
             "events": EVENTS,
             # The CA's root is for the operator's devices; the guest's own trust store is left alone.
@@ -67,10 +67,9 @@ def render(state: State, context: RenderContext, *, fallback: bool = False) -> d
 class _Server:
     """The two servers, which share all but their routes."""
 
-    def __init__(
-        self, edge: EdgeSettings | None, crowdsec: CrowdsecSettings, context: RenderContext, fallback: bool
-    ) -> None:
-        self._edge, self._crowdsec, self._context, self._fallback = edge, crowdsec, context, fallback
+    def __init__(self, state: State, context: RenderContext, fallback: bool) -> None:
+        self._edge, self._crowdsec, self._policies = state.edge, state.crowdsec, state.waf_policies()
+        self._context, self._fallback = context, fallback
         self._hsts = context.mode == "behind_caddy"
 
     def secure(self, hosts: list[Host], panel: str | None, names: list[Named]) -> dict[str, Any]:
@@ -157,7 +156,9 @@ class _Server:
         routes = {}
         for host in hosts:
             name, *others = host.names()
-            routes[name] = host_routes(host, self._context, hsts=hsts, fallback=self._fallback, kept=kept)
+            routes[name] = host_routes(
+                host, self._policies, self._context, hsts=hsts, fallback=self._fallback, kept=kept
+            )
             port = self._context.https_port if scheme == "https" else self._context.http_port
             for other in others:
                 moved = visitors.to_other_name(name, scheme, port)

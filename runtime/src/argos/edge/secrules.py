@@ -66,6 +66,11 @@ def rule_id(rule: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def is_custom(number: int) -> bool:
+    """Whether an id is an operator's own, not the rule set's."""
+    return ID_LOW <= number <= ID_HIGH
+
+
 def duplicate_ids(rules: Iterable[str]) -> set[int]:
     """Ids that more than one of ``rules`` carries."""
     seen: set[int] = set()

@@ -26,6 +26,7 @@ from argos.panel.secrets import Secrets
 from argos.panel.security_headers import SecurityHeaders
 from argos.panel.sign_in import Continue, SignIn, SignOut
 from argos.panel.static_files import StaticFile
+from argos.panel.waf import WafEvent, WafEvents
 from argos.panel.welcome import Welcome
 
 
@@ -56,6 +57,8 @@ def panel_app(application: Application) -> falcon.App[Any, Any]:
     app.add_route("/oidc/confirm", ConfirmElsewhere(application))
     app.add_route("/people", PeopleList(application))
     app.add_route("/people/{username}", OnePerson(application))
+    app.add_route("/waf", WafEvents(application))
+    app.add_route("/waf/{event}", WafEvent(application))
     app.add_route("/backups", Backups(application))
     app.add_route("/backups/{name}", BackupFile(application))
     app.add_route("/secrets", Secrets(application))

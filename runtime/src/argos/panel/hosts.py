@@ -11,8 +11,9 @@ import falcon
 from argos.api.access import Needs, Person, visit_of
 from argos.application import Application
 from argos.doctor.finding import Finding
-from argos.edge.model import EdgeSettings, Host
+from argos.edge.model import EdgeSettings, Host, WafPolicy
 from argos.edge.plan import State
+from argos.edge.waf_policy import effective
 from argos.panel import pages
 
 _EXAMINE_EVERY = 10.0  # seconds
@@ -56,13 +57,14 @@ class CheckView:
 
 def host_views(state: State) -> list[HostView]:
     """Every declared host, by name."""
+    policies = state.waf_policies()
     return [
         HostView(
             name=host.name,
             url=url_of(host, state.edge),
             upstreams=tuple(upstream.url for upstream in host.upstreams),
             owner=state.resources[("host", host.name)].owner,
-            badges=_badges(host),
+            badges=_badges(host, effective(host.waf, policies)),
         )
         for host in state.hosts()
     ]
@@ -74,7 +76,7 @@ def url_of(host: Host, edge: EdgeSettings | None) -> str:
     return f"{'http' if tls is not None and tls.mode == 'off' else 'https'}://{host.name}/"
 
 
-def _badges(host: Host) -> tuple[Badge, ...]:
+def _badges(host: Host, policy: WafPolicy | None) -> tuple[Badge, ...]:
     badges = [Badge("sign-on", "good") if host.auth.required else Badge("public")]
     if host.auth.second_factor == "required":
         badges.append(Badge("second factor", "good"))
@@ -84,12 +86,12 @@ def _badges(host: Host) -> tuple[Badge, ...]:
         badges.append(
             Badge(f"{len(host.auth.paths)} public {'path' if len(host.auth.paths) == 1 else 'paths'}", "warn")
         )
-    if host.waf.mode == "block":
-        badges.append(Badge(f"WAF blocks, level {host.waf.paranoia}", "good"))
-    elif host.waf.mode == "detect":
-        badges.append(Badge(f"WAF only watches, level {host.waf.paranoia}", "warn"))
-    else:
+    if policy is None:
         badges.append(Badge("WAF off"))
+    elif policy.mode == "block":
+        badges.append(Badge(f"WAF blocks, level {policy.paranoia}", "good"))
+    else:
+        badges.append(Badge(f"WAF only watches, level {policy.paranoia}", "warn"))
     if host.rate_limit is not None:
         badges.append(Badge(f"{host.rate_limit.requests} requests in {host.rate_limit.window} s", "good"))
     if host.lan_only:

@@ -2,6 +2,9 @@ package waf
 
 import (
 	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 )
@@ -94,8 +97,28 @@ func (*App) Start() error { return nil }
 // Stop does nothing: Cleanup gives back what Provision took.
 func (*App) Stop() error { return nil }
 
+const settled = 3 * time.Second
+
+// tidying is at most one at a time, after the last of several reloads.
+var tidying struct {
+	sync.Mutex
+	timer *time.Timer
+}
+
+// tidySoon gives memory back to the system once a reload has settled. The former configuration is garbage then, of a
+// thousand hosts some 100 MB; left to the collector's pace the process would keep the peak for good.
+func tidySoon() {
+	tidying.Lock()
+	defer tidying.Unlock()
+	if tidying.timer != nil {
+		tidying.timer.Stop()
+	}
+	tidying.timer = time.AfterFunc(settled, debug.FreeOSMemory)
+}
+
 // Cleanup gives back what Provision took, also when Provision failed half-way.
 func (a *App) Cleanup() error {
+	tidySoon()
 	for _, p := range a.Policies {
 		if p != nil && p.key != nil {
 			_, _ = engines.Delete(*p.key)

@@ -116,7 +116,9 @@ func (in *inspection) headers() error {
 			tx.AddRequestHeader(name, v)
 		}
 	}
-	tx.AddRequestHeader("Host", r.Host) // net/http takes these two out of the header map
+	if r.Host != "" || r.ProtoAtLeast(1, 1) { // only HTTP/1.0 may come without one; 920280 looks for that
+		tx.AddRequestHeader("Host", r.Host) // net/http takes this and the next out of the header map
+	}
 	tx.SetServerName(r.Host)
 	for _, te := range r.TransferEncoding {
 		tx.AddRequestHeader("Transfer-Encoding", te)

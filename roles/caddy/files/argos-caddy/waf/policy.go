@@ -81,12 +81,11 @@ func compile(text string) (e *engine, err error) {
 // excludable tells a rule that finds something from the bookkeeping around it: without the set-up of 901, the levels'
 // own skips (942011 and the like) and the sums of 949, 959 and 980 the policy would be another, or none.
 func excludable(r types.RuleMetadata) bool {
-	switch id := r.ID(); id / 1000 {
+	id := r.ID()
+	switch id / 1000 {
 	case 901, 949, 959, 980:
 		return false
-	case 200: // 200002 is in no policy: 10005 stands for it
-		return id != 200002
-	default:
-		return id >= 100_000 && strings.Contains(r.Raw(), "msg:")
 	}
+	// 200002 is in no policy: 10005 stands for it.
+	return id >= 100_000 && id != 200_002 && strings.Contains(r.Raw(), "msg:")
 }

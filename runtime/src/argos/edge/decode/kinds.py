@@ -13,16 +13,19 @@ from typing import Any
 
 from argos.edge.decode.host import decode_host
 from argos.edge.decode.tls import decode_certificate, decode_dns_provider
+from argos.edge.decode.waf import decode_waf_policy
 from argos.edge.fields import Fields
 from argos.edge.model import (
     MAX_HOSTS,
     MAX_RESOURCES,
+    MAX_WAF_POLICIES,
     SETTINGS,
     Certificate,
     DnsProvider,
     Document,
     Host,
     Resource,
+    WafPolicy,
 )
 
 
@@ -62,6 +65,7 @@ KINDS = {
         # The next kinds go here, above the hosts that use them.
         Kind("certificate", "certificates", Certificate, decode_certificate, MAX_RESOURCES),
         Kind("dns_provider", "dns_providers", DnsProvider, decode_dns_provider, 100),
+        Kind("waf_policy", "waf_policies", WafPolicy, decode_waf_policy, MAX_WAF_POLICIES),
         Kind("host", "hosts", Host, decode_host, MAX_HOSTS),
     )
 }

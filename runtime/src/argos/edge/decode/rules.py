@@ -50,7 +50,7 @@ def _match(fields: Fields) -> Match:
     match = Match(
         path=decode_paths(fields, "path"),
         path_exact=fields.texts(
-            "path_exact", limit=64, expected="a path from '/' on, without *[]\\?#", check=_exact_problem
+            "path_exact", limit=64, expected="a path from '/' on, without *[]\\?#", check=exact_path_problem
         ),
         method=tuple(
             method.upper()
@@ -175,7 +175,8 @@ def _path_problem(text: str) -> str | None:
     return None
 
 
-def _exact_problem(text: str) -> str | None:
+def exact_path_problem(text: str) -> str | None:
+    """What is wrong with a path that stands for itself, or None."""
     return f"is {text[:80]!r}" if "*" in text or not text.startswith("/") else _path_problem(text)
 
 

@@ -27,11 +27,12 @@ from argos.edge.model.settings import (
 from argos.edge.model.tls import Certificate, DnsProvider, Tls, TlsMode
 from argos.edge.model.upstreams import Algorithm, HealthCheck, PassiveCheck, Proxy, Timeouts, Upstream
 from argos.edge.model.values import HeaderValue, Presence, Resource, SecretName, canonical, secret_places, spec_of
-from argos.edge.model.waf import Waf, WafMode
+from argos.edge.model.waf import MAX_WAF_POLICIES, Exclusion, Waf, WafMode, WafPolicy
 
 __all__ = [
     "MAX_HOSTS",
     "MAX_RESOURCES",
+    "MAX_WAF_POLICIES",
     "SETTINGS",
     "Action",
     "Algorithm",
@@ -43,6 +44,7 @@ __all__ = [
     "DnsProvider",
     "Document",
     "EdgeSettings",
+    "Exclusion",
     "Exempt",
     "FixedResponse",
     "Forward",
@@ -72,6 +74,7 @@ __all__ = [
     "Upstream",
     "Waf",
     "WafMode",
+    "WafPolicy",
     "canonical",
     "secret_places",
     "spec_of",

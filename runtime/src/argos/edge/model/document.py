@@ -7,6 +7,7 @@ import msgspec
 from argos.edge.model.host import Host
 from argos.edge.model.settings import Settings
 from argos.edge.model.tls import Certificate, DnsProvider
+from argos.edge.model.waf import WafPolicy
 
 MAX_RESOURCES = 1000
 """Resources of one kind; of hosts there may be more."""
@@ -21,3 +22,4 @@ class Document(msgspec.Struct, frozen=True):
     hosts: tuple[Host, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     dns_providers: tuple[DnsProvider, ...] = ()
+    waf_policies: tuple[WafPolicy, ...] = ()

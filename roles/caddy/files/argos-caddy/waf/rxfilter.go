@@ -1,0 +1,240 @@
+package waf
+
+import (
+	"regexp/syntax"
+	"slices"
+	"unicode"
+)
+
+// bytesOf is a set of byte values.
+type bytesOf [4]uint64
+
+func (s *bytesOf) add(b byte)            { s[b>>6] |= 1 << (b & 63) }
+func (s *bytesOf) meets(o *bytesOf) bool { return s[0]&o[0]|s[1]&o[1]|s[2]&o[2]|s[3]&o[3] != 0 }
+func (s *bytesOf) join(o *bytesOf) {
+	for i := range s {
+		s[i] |= o[i]
+	}
+}
+
+// addNonASCII adds every byte of a rune beyond ASCII, and of what is no UTF-8, which regexp reads as U+FFFD.
+func (s *bytesOf) addNonASCII() { s[2], s[3] = ^uint64(0), ^uint64(0) }
+
+// filter is what every match of a pattern needs: at least so many bytes, one byte out of each set, and of each list of
+// alternatives one that the value meets as well.
+type filter struct {
+	length int
+	needs  []bytesOf
+	anyOf  [][]filter
+}
+
+func (f *filter) mayMatch(value string) bool {
+	if len(value) < f.length {
+		return false
+	}
+	if len(f.needs) == 0 && len(f.anyOf) == 0 {
+		return true
+	}
+	var held bytesOf
+	for i := range len(value) {
+		held.add(value[i])
+	}
+	return f.meets(len(value), &held)
+}
+
+func (f *filter) meets(length int, held *bytesOf) bool {
+	if length < f.length {
+		return false
+	}
+	for i := range f.needs {
+		if !f.needs[i].meets(held) {
+			return false
+		}
+	}
+	for _, alternatives := range f.anyOf {
+		if !slices.ContainsFunc(alternatives, func(a filter) bool { return a.meets(length, held) }) {
+			return false
+		}
+	}
+	return true
+}
+
+const (
+	mostNeeds = 8
+	mostNodes = 400 // of a pattern's alternatives in all: each costs a few ns for a value
+)
+
+// filterOf reads off a pattern what its matches need.
+func filterOf(re *syntax.Regexp) filter {
+	nodes := mostNodes
+	return nodeOf(re, &nodes)
+}
+
+func nodeOf(re *syntax.Regexp, nodes *int) filter {
+	*nodes--
+	needs := needsOf(re)
+	slices.SortStableFunc(needs, func(a, b bytesOf) int { return a.commonness() - b.commonness() })
+	f := filter{length: leastLength(re), needs: needs[:min(len(needs), mostNeeds)]}
+	f.branch(re, nodes)
+	return f
+}
+
+// branch adds the alternatives that stand where a match must pass.
+func (f *filter) branch(re *syntax.Regexp, nodes *int) {
+	switch re.Op {
+	case syntax.OpCapture, syntax.OpPlus:
+		f.branch(re.Sub[0], nodes)
+	case syntax.OpRepeat:
+		if re.Min > 0 {
+			f.branch(re.Sub[0], nodes)
+		}
+	case syntax.OpConcat:
+		for _, sub := range re.Sub {
+			f.branch(sub, nodes)
+		}
+	case syntax.OpAlternate:
+		if *nodes < len(re.Sub) {
+			return
+		}
+		alternatives := make([]filter, len(re.Sub))
+		for i, sub := range re.Sub {
+			alternatives[i] = nodeOf(sub, nodes)
+			if a := &alternatives[i]; a.length == 0 && len(a.needs) == 0 && len(a.anyOf) == 0 {
+				return // one that anything meets
+			}
+		}
+		f.anyOf = append(f.anyOf, alternatives)
+	}
+}
+
+// commonness orders sets by how likely an honest value holds one of their bytes.
+func (s *bytesOf) commonness() int {
+	n := 0
+	for b := range 256 {
+		if s[b>>6]&(1<<(b&63)) == 0 {
+			continue
+		}
+		switch c := byte(b); {
+		case c >= 'a' && c <= 'z', c == ' ':
+			n += 16
+		case c >= '0' && c <= '9', c == '.', c == '-', c == '_', c == '/', c >= 'A' && c <= 'Z':
+			n += 6
+		case c < 0x80:
+			n++
+		}
+	}
+	return n
+}
+
+// needsOf returns sets of which every match holds a byte each.
+func needsOf(re *syntax.Regexp) []bytesOf {
+	switch re.Op {
+	case syntax.OpLiteral:
+		needs := make([]bytesOf, 0, len(re.Rune))
+		for _, r := range re.Rune {
+			needs = appendNew(needs, ofRune(r, re.Flags&syntax.FoldCase != 0))
+		}
+		return needs
+	case syntax.OpCharClass:
+		return []bytesOf{ofClass(re.Rune)}
+	case syntax.OpCapture, syntax.OpPlus:
+		return needsOf(re.Sub[0])
+	case syntax.OpRepeat:
+		if re.Min > 0 {
+			return needsOf(re.Sub[0])
+		}
+	case syntax.OpConcat:
+		var needs []bytesOf
+		for _, sub := range re.Sub {
+			needs = appendNew(needs, needsOf(sub)...)
+		}
+		return needs
+	case syntax.OpAlternate:
+		return ofAny(re.Sub)
+	}
+	return nil // anchors, and what may be empty or anything
+}
+
+// ofAny joins one need of each alternative, the rarest with the rarest and so on: a match of any alternative meets it.
+func ofAny(alternatives []*syntax.Regexp) []bytesOf {
+	var joined []bytesOf
+	for i, sub := range alternatives {
+		needs := needsOf(sub)
+		if len(needs) == 0 {
+			return nil
+		}
+		slices.SortStableFunc(needs, func(a, b bytesOf) int { return a.commonness() - b.commonness() })
+		if i == 0 {
+			joined = slices.Clone(needs[:min(len(needs), mostNeeds)])
+			continue
+		}
+		for k := range joined {
+			joined[k].join(&needs[min(k, len(needs)-1)])
+		}
+	}
+	return joined
+}
+
+func appendNew(needs []bytesOf, more ...bytesOf) []bytesOf {
+	for _, s := range more {
+		if !slices.Contains(needs, s) {
+			needs = append(needs, s)
+		}
+	}
+	return needs
+}
+
+func ofRune(r rune, fold bool) bytesOf {
+	var s bytesOf
+	for folded := r; ; {
+		if folded < 0x80 {
+			s.add(byte(folded))
+		} else {
+			s.addNonASCII()
+		}
+		folded = unicode.SimpleFold(folded)
+		if !fold || folded == r {
+			return s
+		}
+	}
+}
+
+func ofClass(pairs []rune) bytesOf {
+	var s bytesOf
+	for i := 0; i+1 < len(pairs); i += 2 {
+		for r := pairs[i]; r <= min(pairs[i+1], 0x7f); r++ {
+			s.add(byte(r))
+		}
+		if pairs[i+1] >= 0x80 {
+			s.addNonASCII()
+		}
+	}
+	return s
+}
+
+// leastLength is the length in bytes of the shortest match: a rune has one byte at least.
+func leastLength(re *syntax.Regexp) int {
+	switch re.Op {
+	case syntax.OpLiteral:
+		return len(re.Rune)
+	case syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		return 1
+	case syntax.OpCapture, syntax.OpPlus:
+		return leastLength(re.Sub[0])
+	case syntax.OpRepeat:
+		return re.Min * leastLength(re.Sub[0])
+	case syntax.OpConcat:
+		n := 0
+		for _, sub := range re.Sub {
+			n += leastLength(sub)
+		}
+		return n
+	case syntax.OpAlternate:
+		n := leastLength(re.Sub[0])
+		for _, sub := range re.Sub[1:] {
+			n = min(n, leastLength(sub))
+		}
+		return n
+	}
+	return 0
+}

@@ -1,0 +1,87 @@
+"""`argos waf …`: what the WAF found, why, and how to let a false positive pass."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from argos.cli.exits import OK
+
+
+def events(options: argparse.Namespace) -> int:
+    """Print the last events, newest first."""
+    from argos.cli.session import print_json, services
+    from argos.edge.waf_events import printable, recent, verdict
+    from argos.edge.waf_exclude import shown_event
+
+    with services() as here:
+        found = recent(here.application.settings.waf_log, options.host, options.limit)
+    if options.json:
+        print_json([shown_event(event) for event in found])
+        return OK
+    for event in found:
+        ids = " ".join(str(finding.id) for finding in event.rules) or event.reason
+        where = printable(f"{event.host_id} {event.method} {event.uri}", 120)
+        print(f"{event.key}  {printable(event.ts[:19])}  {printable(event.client_ip, 45)}  {where}")
+        print(f"    {verdict(event)}: {ids}")
+    if not found:
+        print("no events")
+    return OK
+
+
+def explain(options: argparse.Namespace) -> int:
+    """Print one event rule by rule, and what would let such a request pass."""
+    from argos.cli.session import print_json, services
+    from argos.edge.waf_events import find
+    from argos.edge.waf_exclude import explain as explained
+
+    with services() as here:
+        shown = explained(find(here.application.settings.waf_log, options.event)).shown()
+    if options.json:
+        print_json(shown)
+        return OK
+    print(f"{shown['ts']}  {shown['client_ip']}  {shown['host_id']}  policy {shown['policy']} ({shown['mode']})")
+    print(f"{shown['method']} {shown['uri']}\n{shown['verdict']}")
+    for rule in shown["rules"]:
+        level = f", paranoia {rule['paranoia']}" if rule["paranoia"] else ""
+        print(f"\n  {rule['id']}  {rule['msg']} ({rule['severity']}{level})")
+        if rule["variable"]:
+            print(f"    in {rule['variable']}: {rule['value']}")
+        if rule["file"]:
+            print(f"    from {rule['file']}")
+    if shown["problem"]:
+        print(f"\nNo exclusion is offered. {shown['problem']}.")
+    else:
+        print("\nIf it was honest, these exclusions let such requests to this host pass:")
+        for exclusion in shown["exclusions"]:
+            print(f"  - {json.dumps(exclusion, ensure_ascii=False)}")
+        print(f"\nsudo argos waf exclude {options.event}            shows the change\n", end="")
+        print(f"sudo argos waf exclude {options.event} --apply    makes it")
+    return OK
+
+
+def exclude(options: argparse.Namespace) -> int:
+    """Print the change that lets such requests pass; with ``--apply`` make it."""
+    from argos.api.waf import outcome_answer
+    from argos.cli.session import print_json, services
+    from argos.edge.waf_events import find
+    from argos.edge.waf_exclude import difference, propose
+
+    with services() as here:
+        state = here.application.state()
+        proposal = propose(state, find(here.application.settings.waf_log, options.event))
+        engine = here.application.engine
+        if options.apply:
+            outcome = engine.apply(here.actor, proposal.document, state.etag())
+        else:
+            outcome = engine.plan(proposal.document)
+    if options.json:
+        print_json(outcome_answer(proposal, outcome))
+        return OK
+    print(difference(proposal))
+    if not options.apply:
+        print("\nNothing is changed yet; --apply makes it so.")
+    if proposal.owner:
+        print(f"\n{proposal.owner!r} manages this host: put the exclusions into its declaration, or its next run")
+        print("takes them away.")
+    return OK
