@@ -215,6 +215,39 @@ def test_a_collection_brings_all_that_it_names_and_a_second_run_changes_nothing(
     assert json.loads(run(script, "caddy", *where))["changed"] == []
 
 
+def test_scenarios_are_switched_off_and_on_exactly_and_again_changes_nothing(tmp_path: Path) -> None:
+    script = CROWDSEC_FILES / "enable_collections.py"
+    where = ("--hub", hub(tmp_path / "hub"), "--etc", tmp_path / "etc")
+    scenarios = tmp_path / "etc" / "scenarios"
+
+    def changed(*arguments: str) -> list[str]:
+        planned = json.loads(run(script, "base-http-scenarios", *where, *arguments, "--check"))["changed"]
+        made = json.loads(run(script, "base-http-scenarios", *where, *arguments))["changed"]
+        assert made == planned
+        assert json.loads(run(script, "base-http-scenarios", *where, *arguments))["changed"] == []
+        return [Path(link).name for link in made]
+
+    def running() -> list[str]:
+        return sorted(path.name for path in scenarios.iterdir())
+
+    changed("--off", "http-probing")
+    assert running() == ["http-w00tw00t.yaml"]
+    assert changed() == ["http-probing.yaml"]
+    assert changed("--off", "ltsich/http-w00tw00t", "--off", "crowdsecurity/http-probing") == [
+        "http-w00tw00t.yaml",
+        "http-probing.yaml",
+    ]
+    assert running() == []
+    assert json.loads(run(script, *where, "--scenario", "http-probing"))["changed"] == [
+        str(scenarios / "http-probing.yaml")
+    ]
+    assert "http-nothing" in run(script, *where, "--off", "http-nothing", expected=2)
+    (scenarios / "http-probing.yaml").unlink()
+    (scenarios / "http-probing.yaml").write_text("the operator's own")
+    assert "by hand" in run(script, *where, "--off", "http-probing", expected=2)
+    assert (scenarios / "http-probing.yaml").read_text() == "the operator's own"
+
+
 def test_a_collection_that_the_hub_lacks_is_named(tmp_path: Path) -> None:
     where = ("--hub", hub(tmp_path / "hub"), "--etc", tmp_path / "etc")
     message = run(CROWDSEC_FILES / "enable_collections.py", "cady", *where, expected=2)

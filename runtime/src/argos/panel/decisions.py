@@ -158,7 +158,8 @@ def _ended(change: Change) -> str:
 
 def _problem(error: ArgosError) -> str:
     if isinstance(error, Invalid):
-        return " ".join(f"{one.field} {one.problem}; expected: {one.expected}." for one in error.errors)
+        said = " ".join(f"{one.field.capitalize()} {one.problem}; expected: {one.expected}." for one in error.errors)
+        return said.replace("another one, or force.", "another one, or the tick below.")
     return f"{error.message}."
 
 
