@@ -65,7 +65,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 decisions:
-  description: The decisions. RV(decisions[].seconds) are what is left of each.
+  description: The decisions. C(seconds) is what is left of each, C(scenario) the reason of one that was made by hand.
   returned: success
   type: list
   elements: dict
