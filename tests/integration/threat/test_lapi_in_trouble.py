@@ -6,7 +6,6 @@ import json
 import resource
 import socket
 import time
-from collections.abc import Callable
 
 import pytest
 from argos.threat.errors import CredentialsStale, LapiUnavailable
@@ -39,18 +38,20 @@ def client(lapi: HostileLapi, *, deadline: float = 1.0, password: str = PASSWORD
     return Lapi(lambda: lapi.url, lambda: Machine(LOGIN, password), lambda: key, deadline=deadline)
 
 
+def ask(mine: Lapi, path: str) -> None:
+    if path == "/v1/decisions":
+        mine.decisions()
+    else:
+        mine.add(VALUE, "ip", 3600, "x", "argos")
+
+
 @pytest.mark.parametrize("name", GARBAGE)
 @pytest.mark.parametrize("path", ["/v1/decisions", "/v1/watchers/login", "/v1/alerts"])
 def test_a_bad_answer_is_no_answer_within_a_bounded_time(lapi: HostileLapi, path: str, name: str) -> None:
     lapi.answers[path] = GARBAGE[name]
-    asked: Callable[[], object]
-    if path == "/v1/decisions":
-        asked = client(lapi).decisions
-    else:
-        asked = lambda: client(lapi).add(VALUE, "ip", 3600, "x", "argos")  # noqa: E731
     began, used = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(LapiUnavailable) as refused:
-        asked()
+        ask(client(lapi), path)
     assert time.monotonic() - began < 4
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used < 200 * 1024  # KiB
     assert PASSWORD not in refused.value.message

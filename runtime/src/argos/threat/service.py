@@ -287,9 +287,9 @@ def _overlaps(decision: Decision, wanted: Any) -> bool:
 
 def _contains(decision: Decision, target: Target) -> bool:
     network = network_of(decision.value)
-    return (
-        network is not None and network.version == target.network.version and target.network.subnet_of(network)  # type: ignore[arg-type]  # the versions are equal
-    )
+    if network is None or network.version != target.network.version:
+        return False
+    return target.network.subnet_of(network)  # type: ignore[arg-type]  # the versions are equal
 
 
 def _ban(target: Target, seconds: int, reason: str) -> dict[str, Any]:
