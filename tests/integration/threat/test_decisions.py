@@ -58,6 +58,8 @@ def test_a_ban_is_planned_made_kept_changed_and_ended(runtime: Runtime, lapi: Ho
         ("decision.add", f"decision/{VALUE}"),
         ("decision.delete", f"decision/{VALUE}"),
     ]
+    told = runtime.rows("SELECT after FROM audit WHERE action = 'decision.add' ORDER BY id DESC LIMIT 1")[0][0]
+    assert json.loads(told) == {"address": VALUE, "scope": "ip", "duration": "8d", "reason": "floods the shop"}
 
 
 @pytest.mark.parametrize(

@@ -245,12 +245,12 @@ class Decisions:
         """Write the row, then do it: LAPI is outside our transaction, and no change of it may go unrecorded."""
         resource = resource_of(value)
         with self._storage.write() as connection:
-            self._audit.record(connection, actor, action, resource, change.before, change.after)
+            self._audit.record(connection, actor, action, resource, _recorded(change.before), _recorded(change.after))
         try:
             work()
         except ArgosError as error:
             with self._storage.write() as connection:
-                self._audit.record(connection, actor, f"{action}.failed", resource, None, {"problem": error.message})
+                self._audit.record(connection, actor, f"{action}.failed", resource, None, {"reason": error.message})
             raise
 
 
@@ -294,6 +294,11 @@ def _contains(decision: Decision, target: Target) -> bool:
 
 def _ban(target: Target, seconds: int, reason: str) -> dict[str, Any]:
     return {"value": target.value, "scope": target.scope, "duration": duration_text(seconds), "reason": reason}
+
+
+def _recorded(detail: dict[str, Any] | None) -> dict[str, Any] | None:
+    """As the record shows it: a field named ``value`` it masks, as that is how secrets are called."""
+    return detail and {("address" if name == "value" else name): item for name, item in detail.items()}
 
 
 def _told(decision: Decision) -> dict[str, Any]:
