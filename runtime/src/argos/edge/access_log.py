@@ -7,7 +7,6 @@ Proxy-Authorization; other headers and parameters that carry them are cut here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from argos.edge.context import RenderContext
@@ -71,9 +70,14 @@ def logging(context: RenderContext) -> dict[str, Any]:
     }
 
 
-def server_logs(unlogged_hosts: Iterable[str]) -> dict[str, Any]:
-    """The ``logs`` block of one server."""
-    logs: dict[str, Any] = {"default_logger_name": LOGGER}
-    if skipped := sorted(unlogged_hosts):
-        logs["skip_hosts"] = skipped
-    return logs
+def server_logs() -> dict[str, Any]:
+    """The ``logs`` block of a server."""
+    return {"default_logger_name": LOGGER}
+
+
+def switch(*, logged: bool) -> dict[str, Any]:
+    """What the ``vars`` handler of a host sets.
+
+    PERF: a list of hosts in ``logs`` is searched from its beginning at each request.
+    """
+    return {} if logged else {"log_skip": True}

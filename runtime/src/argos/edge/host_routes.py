@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from argos.edge import cookies, proxying, rate_limits, visitors, waf_policy
+from argos.edge import access_log, cookies, proxying, rate_limits, visitors, waf_policy
 from argos.edge.context import RenderContext
 from argos.edge.error_pages import HSTS
 from argos.edge.model import Host
@@ -84,7 +84,7 @@ def _guards(host: Host, policies: Policies) -> list[dict[str, Any]]:
 def _answer(host: Host, *, hsts: bool) -> list[dict[str, Any]]:
     """What is done to every answer, whoever gives it; ``headers`` is deferred for that."""
     handlers: list[dict[str, Any]] = [
-        {"handler": "vars", proxying.HOST_VARIABLE: host.name},
+        {"handler": "vars", proxying.HOST_VARIABLE: host.name, **access_log.switch(logged=host.access_log)},
         {"handler": "host_answer"},
     ]
     if host.compression:

@@ -102,7 +102,7 @@ class _Server:
             **_TIMEOUTS,
             # Which names have certificates and which are redirected is said by us alone.
             "automatic_https": {"disable": True},
-            "logs": access_log.server_logs(name for host in hosts if not host.access_log for name in host.names()),
+            "logs": access_log.server_logs(),
             "errors": error_pages.routes(hsts=hsts),
             "trusted_proxies_strict": 1,
         }
@@ -162,7 +162,10 @@ class _Server:
             port = self._context.https_port if scheme == "https" else self._context.http_port
             for other in others:
                 moved = visitors.to_other_name(name, scheme, port)
-                routes[other] = [*([_hsts_route()] if hsts else []), moved]
+                quiet = (
+                    [] if host.access_log else [{"handle": [{"handler": "vars", **access_log.switch(logged=False)}]}]
+                )
+                routes[other] = [*quiet, *([_hsts_route()] if hsts else []), moved]
         return routes
 
     def _to_https(self) -> dict[str, Any]:
