@@ -90,3 +90,19 @@ def test_an_upstream_on_the_declared_lapi_or_our_ports_is_refused() -> None:
     crowdsec = {"lapi_url": "http://127.0.0.1:6060"}
     assert errors_of([one], crowdsec=crowdsec) == [("host/a.home.example", "upstreams[0].url")]
     assert errors_of([one]) == []
+
+
+def test_a_rule_must_not_forward_to_our_own_services_either() -> None:
+    crowdsec = {"lapi_url": "http://127.0.0.1:6060"}
+    action = {"type": "forward", "upstreams": [{"url": "http://10.0.0.5:80"}, {"url": "http://localhost:6060"}]}
+    declared = host(rules=[{"priority": 7, "action": action}])
+    place = "rules[priority 7].action.upstreams[1].url"
+    assert errors_of([declared], crowdsec=crowdsec) == [("host/a.home.example", place)]
+
+
+def test_the_second_name_of_www_is_nobody_elses() -> None:
+    assert errors_of([host(www="add"), host("www.a.home.example")]) == [("host/a.home.example", "www")]
+    assert errors_of([host("home.example", www="remove")], {"panel_host": "www.home.example"}) == [
+        ("host/home.example", "www")
+    ]
+    assert errors_of([host(www="add"), host("*.a.home.example")]) == []

@@ -82,6 +82,26 @@ def test_crowdsec_comes_right_after_the_strip_on_every_server() -> None:
     assert not list(handlers(off, "crowdsec"))
 
 
+@pytest.mark.threat("ING-5")
+def test_cloudflare_stands_for_the_ranges_it_publishes_beside_ones_own() -> None:
+    config = rendered(host(), edge={"trusted_proxies": ["cloudflare", "10.0.0.0/8"]})
+    for server in servers(config).values():
+        ranges = [ipaddress.ip_network(text) for text in server["trusted_proxies"]["ranges"]]
+        assert ipaddress.ip_network("10.0.0.0/8") in ranges
+        assert any(ipaddress.ip_address("104.16.1.2") in network for network in ranges)
+        assert any(ipaddress.ip_address("2606:4700::1") in network for network in ranges)
+        assert not any(ipaddress.ip_address("203.0.113.1") in network for network in ranges)
+        assert server["trusted_proxies_strict"] == 1
+
+
+def test_a_hosts_second_name_has_a_certificate_and_the_same_log_switch() -> None:
+    config = rendered(host("blog.home.example", www="add", access_log=False))
+    assert {"blog.home.example", "www.blog.home.example"} <= set(config["apps"]["tls"]["certificates"]["automate"])
+    names = hosts_of(servers(config)["edge"])
+    assert sorted(names) == ["blog.home.example", "www.blog.home.example"]
+    assert all('"log_skip": true' in json.dumps(routes) for routes in names.values())
+
+
 def test_guards_stand_in_their_order() -> None:
     everything = host(
         auth={"required": True},
