@@ -38,6 +38,7 @@ from argos.vault import Vault
 if TYPE_CHECKING:
     from argos.backup.service import Backups
     from argos.edge.apply import ApplyEngine
+    from argos.edge.history import History
     from argos.edge.secret_use import DeclaredSecrets
     from argos.kept import Sweeper
     from argos.key_rotation import KeyRotation
@@ -132,6 +133,13 @@ class Application:
         from argos.key_rotation import KeyRotation
 
         return KeyRotation(self.storage, self.vault, self.audit)
+
+    @cached_property
+    def history(self) -> History:
+        """The revisions, for reading."""
+        from argos.edge.history import History
+
+        return History(self.storage, self.scrubber)
 
     @cached_property
     def oidc(self) -> Oidc:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from argos.edge.attribution import culprit, short_reason
+from argos.edge.attribution import MOST, Blame, culprit, culprits, short_reason
 from argos.edge.decode import decode_document
 from argos.edge.plan import Plan, State, plan
 from hypothesis import given
@@ -35,7 +35,8 @@ def test_halving_finds_the_one_bad_host(count: int, data: st.DataObject) -> None
         asked.append(state)
         return "no" if ("host", f"h{bad}.home.example") in state.resources else None
 
-    assert culprit(State(), planned.changes, planned.state, "no", validate) == ("host", f"h{bad}.home.example")
+    found = culprit(State(), planned.changes, planned.state, "no", validate)
+    assert found == Blame(("host", f"h{bad}.home.example"), "no")
     assert len(asked) <= 7
 
 
@@ -54,7 +55,7 @@ def test_a_host_that_caddy_names_is_believed_and_a_longer_name_is_another() -> N
     def never(_unused: State) -> str | None:
         raise AssertionError
 
-    assert culprit(State(), planned.changes, planned.state, LONG, never) == ("host", "a.home.example")
+    assert culprit(State(), planned.changes, planned.state, LONG, never) == Blame(("host", "a.home.example"), LONG)
     other = LONG.replace("a.home.example", "xa.home.example")
     assert culprit(State(), planned.changes, planned.state, other, lambda _unused: None) is None, (
         "nobody is blamed unproven"
@@ -67,4 +68,36 @@ def test_settings_that_caddy_refuses_are_not_blamed_on_a_host() -> None:
     def validate(state: State) -> str | None:
         return "no" if ("settings", "crowdsec") in state.resources else None
 
-    assert culprit(State(), planned.changes, planned.state, "no", validate) == ("settings", "crowdsec")
+    assert culprit(State(), planned.changes, planned.state, "no", validate) == Blame(("settings", "crowdsec"), "no")
+
+
+@given(st.sets(st.integers(0, 199), min_size=1, max_size=4), st.booleans())
+def test_every_bad_host_among_many_is_named_with_its_own_reason(bad: set[int], caddy_names_them: bool) -> None:
+    names = {n: f"h{n}.home.example" for n in range(200)}
+    hosts = [{"name": name, "upstreams": [{"url": "http://10.0.0.5:80"}]} for name in names.values()]
+    planned = plan(State(), decode_document({"hosts": hosts}))
+
+    def validate(state: State) -> str | None:
+        there = [n for n in sorted(bad) if ("host", names[n]) in state.resources]
+        if not there:
+            return None
+        return f"waf of {names[there[0]]}: reason {there[0]}" if caddy_names_them else f"reason {there[0]}"
+
+    reason = validate(planned.state)
+    assert reason is not None
+    found = culprits(State(), planned.changes, planned.state, reason, validate, seconds=60)
+    assert found.whole
+    assert {blame.key[1]: blame.reason.split()[-1] for blame in found.blames} == {names[n]: str(n) for n in bad}
+
+
+def test_the_search_ends_when_its_time_is_over_and_says_that_there_may_be_more() -> None:
+    hosts = [{"name": f"h{n}.home.example", "upstreams": [{"url": "http://10.0.0.5:80"}]} for n in range(40)]
+    planned = plan(State(), decode_document({"hosts": hosts}))
+
+    def all_are_bad(state: State) -> str | None:
+        return "no" if state.resources else None
+
+    found = culprits(State(), planned.changes, planned.state, "no", all_are_bad, seconds=60)
+    assert (len(found.blames), found.whole) == (MOST, False)
+    found = culprits(State(), planned.changes, planned.state, "no", all_are_bad, seconds=0)
+    assert (found.blames, found.whole) == ((), False)

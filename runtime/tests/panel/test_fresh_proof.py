@@ -54,8 +54,8 @@ def client_of(application: Application, who: str = "root-admin") -> testing.Test
 
 
 def address(path: str) -> str:
-    for parameter in ("{username}", "{name}", "{id}"):
-        path = path.replace(parameter, "alice")
+    for parameter, value in (("{username}", "alice"), ("{name}", "alice"), ("{number}", "1")):
+        path = path.replace(parameter, value)
     return path
 
 
@@ -69,6 +69,10 @@ def written(application: Application) -> tuple[int, list[object]]:
 def test_every_change_in_the_panel_and_its_api_wants_a_fresh_password_or_code(application: Application) -> None:
     client = client_of(application)
     assert isinstance(application.clock, FixedClock)
+    with application.storage.write() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO revisions (state, etag, resources, actor, created_at) VALUES ('superseded', '', '{}', 'x', 1)"
+        )
     application.clock.advance(FRESH + 1)
     application.settings.waf_log.write_bytes(b'{"host_id": "wiki.home.example"}\n')
     event = recent(application.settings.waf_log)[0].key

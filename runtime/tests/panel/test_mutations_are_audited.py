@@ -38,6 +38,8 @@ WITHOUT = {
     ("PUT", "/v1/decisions"),
     ("DELETE", "/v1/decisions"),
     ("DELETE", "/v1/decisions/{number}"),
+    # A plan changes nothing; an apply is walked where a Caddy is: tests/integration/edge.
+    ("POST", "/v1/revisions/{number}/rollback"),
 }
 PANEL_FORMS = {
     ("POST", "/waf/{event}"),
@@ -45,6 +47,7 @@ PANEL_FORMS = {
     ("POST", "/people"),
     ("POST", "/decisions"),
     ("POST", "/people/{username}"),
+    ("POST", "/history/{number}"),
     ("POST", "/welcome"),
     ("POST", "/denied"),
     ("POST", "/login"),

@@ -67,3 +67,23 @@ def test_while_caddy_may_take_a_late_load_each_look_counts(tmp_path: Path, time:
     time[0] += 1
     watch.look()
     assert len(calls) == 4
+
+
+def test_a_caddy_that_was_changed_by_hand_is_seen_within_five_seconds(tmp_path: Path, time: list[float]) -> None:
+    socket, calls, drifted, asked = tmp_path / "caddy.sock", [], [False], []
+    socket.touch()
+
+    def look_for_drift() -> bool:
+        asked.append(time[0])
+        return drifted[0]
+
+    watch = CaddyWatch(socket, lambda: calls.append(time[0]), drifted=look_for_drift)
+    for second in range(20):
+        time[0] = 1000.0 + second
+        drifted[0] = second >= 12
+        watch.look()
+        if len(calls) == 2:
+            break
+    assert calls[0] == 1000.0
+    assert 1012.0 <= calls[1] <= 1017.0
+    assert len(asked) <= 4, "not each second: it costs Caddy the writing of its whole configuration"

@@ -152,3 +152,22 @@ def test_two_writers_and_a_reader_never_see_a_locked_database(storage: Storage, 
     with storage.read() as connection:
         assert int(connection.scalar(select(meta.c.value).where(meta.c.key == "sum"))) == 120
     assert seen == sorted(seen)
+
+
+def test_opening_it_once_more_takes_nobodys_log_away(tmp_path: Path) -> None:
+    path = tmp_path / "argos.db"
+    first = Storage(path, FixedClock())
+    first.migrate()
+    note = "INSERT INTO meta (key, value) VALUES (?, '')"
+    with first.write() as connection:
+        connection.exec_driver_sql(note, ("one",))
+    Storage(path, FixedClock()).migrate()
+    # Another process comes and goes: were our locks gone, it would take itself for the last and delete the log.
+    script = f"import sqlite3; c = sqlite3.connect({str(path)!r}); c.execute({note!r}, ('two',)); c.commit(); c.close()"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    with first.write() as connection:
+        connection.exec_driver_sql(note, ("three",))
+    script = f"import sqlite3; print(sqlite3.connect({str(path)!r}).execute('SELECT key FROM meta').fetchall())"
+    seen = subprocess.run([sys.executable, "-c", script], check=True, timeout=60, capture_output=True, text=True).stdout
+    assert all(key in seen for key in ("one", "two", "three")), seen
+    first.close()

@@ -255,7 +255,7 @@ class Edge:
     def __post_init__(self) -> None:
         run = self.place / "run"
         for name in ("run", "data", "edge", "credentials", "storage"):
-            (self.place / name).mkdir()
+            (self.place / name).mkdir(exist_ok=True)
         self.context = RenderContext(
             http_port=self.http_port,
             https_port=self.https_port,

@@ -169,7 +169,9 @@ def test_the_command_line_works_without_serve(stopped: Runtime) -> None:
     assert status.returncode == 1
     assert json.loads(status.stdout)["serving"] is False
     shown = stopped.argos("config", "show")
-    assert json.loads(shown.stdout) == {"settings": {}, "hosts": []}
+    declared = json.loads(shown.stdout)
+    assert {"settings", "hosts"} <= declared.keys()
+    assert not any(declared.values()), "nothing of any kind"
     for output in (made, stored, status, shown):
         assert "s3cret-value" not in output.stdout + output.stderr
         assert PASSWORD not in output.stdout + output.stderr

@@ -9,6 +9,7 @@ import msgspec
 
 from argos.api import bodies
 from argos.api.access import Needs, visit_of
+from argos.api.revisions import etag_in
 from argos.application import Application
 from argos.edge.decode import decode_document
 from argos.edge.decode.kinds import KINDS
@@ -69,8 +70,7 @@ class Apply:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Make the edge what the document declares."""
         document = read_document(bodies.read_raw(req))
-        etag = (req.get_header("If-Match") or "").strip().removeprefix('"').removesuffix('"') or None
-        bodies.write(resp, self._application.engine.apply(visit_of(req).actor, document, etag))
+        bodies.write(resp, self._application.engine.apply(visit_of(req).actor, document, etag_in(req)))
 
 
 class Config:

@@ -16,6 +16,7 @@ from argos.api.health import Health
 from argos.api.hosts import HostList, OneHost
 from argos.api.kept import KeptList
 from argos.api.keys import Key
+from argos.api.revisions import OneRevision, RevisionList, RevisionRollback
 from argos.api.secrets import OneSecret, SecretList
 from argos.api.users import OneUser, UserLink, UserList, UserPassword
 from argos.api.waf import WafEvent, WafEvents, WafExclusion
@@ -34,6 +35,9 @@ def add_routes(app: falcon.App[Any, Any], prefix: str, application: Application)
         ("/audit/verify", AuditVerdict(application)),
         ("/kept", KeptList(application)),
         ("/key", Key(application)),
+        ("/revisions", RevisionList(application)),
+        ("/revisions/{number}", OneRevision(application)),
+        ("/revisions/{number}/rollback", RevisionRollback(application)),
         ("/hosts", HostList(application)),
         ("/hosts/{name}", OneHost(application)),
         ("/waf/events", WafEvents(application)),

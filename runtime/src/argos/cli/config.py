@@ -1,8 +1,9 @@
-"""`argos config …`: the same plan and apply as the admin API's."""
+"""`argos config …`: the same plan and apply as the admin API's, the history, and the state as a file."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,10 @@ from typing import TYPE_CHECKING
 from argos.cli.exits import NOT_FOUND, OK, USAGE, Stop
 
 if TYPE_CHECKING:
+    from argos.cli.session import Services
+    from argos.edge.history import Revision
     from argos.edge.model import Document
+    from argos.edge.plan import State
 
 _LIMIT = 16 * 1024 * 1024
 
@@ -33,25 +37,139 @@ def apply(options: argparse.Namespace) -> int:
 
     document = _read(options.file)
     with services() as here:
-        print(encode(here.application.engine.apply(here.actor, document, None)))
+        print(encode(here.application.engine.apply(here.actor, document, options.if_match)))
     return OK
 
 
-def show(_options: argparse.Namespace) -> int:
-    """Print the declared state as a document."""
+def show(options: argparse.Namespace) -> int:
+    """Print the declared state as a document, or what one revision changed."""
     from argos.api.bodies import encode
     from argos.api.config import document_of
     from argos.cli.session import services
 
     with services() as here:
-        print(encode(document_of(here.application.state())))
+        if options.revision is None:
+            print(encode(document_of(here.application.state())))
+            return OK
+        recorded = here.application.history.get(options.revision)
+    if options.json:
+        print(encode({"revision": recorded.revision, "changes": recorded.changes}))
+        return OK
+    from argos.edge.history import diff_text
+
+    print(_line(recorded.revision))
+    if recorded.revision.reason:
+        print(recorded.revision.reason)
+    if recorded.changes is None:
+        print("what it changed was not kept yet")
+    else:
+        print("\n".join(diff_text(recorded.changes)))
     return OK
 
 
+def history(options: argparse.Namespace) -> int:
+    """Print the revisions, the newest first."""
+    from argos.api.bodies import encode
+    from argos.cli.session import services
+
+    with services() as here:
+        found = here.application.history.newest(before=options.before, limit=options.limit)
+    if options.json:
+        print(encode({"revisions": found}))
+    else:
+        for revision in found:
+            print(_line(revision))
+    return OK
+
+
+def rollback(options: argparse.Namespace) -> int:
+    """Apply the whole state of a revision anew."""
+    from argos.api.revisions import rollback_note
+    from argos.cli.session import services
+
+    with services() as here:
+        target = here.application.history.state_of(options.revision)
+        return _replace(here, target, rollback_note(options.revision), options)
+
+
+def export(options: argparse.Namespace) -> int:
+    """Print the whole declared state as YAML, or write it to a file of mode 0600."""
+    from argos.cli.session import services
+
+    # Opened as whoever runs this, before root is given up; a file that stands there is not overwritten.
+    descriptor = None if options.output == "-" else _new_file(options.output)
+    with services() as here:
+        from argos.edge.export_file import to_yaml
+
+        text = to_yaml(here.application.state())
+    if descriptor is None:
+        sys.stdout.write(text)
+    else:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    return OK
+
+
+def restore(options: argparse.Namespace) -> int:
+    """Make the whole declared state what an exported file says."""
+    from argos.cli.session import services
+
+    raw = _bytes_of(options.file)
+    with services() as here:
+        from argos.edge.export_file import from_yaml
+
+        return _replace(here, from_yaml(raw), "import", options)
+
+
+def _replace(here: Services, target: State, note: str, options: argparse.Namespace) -> int:
+    from argos.api.bodies import encode
+    from argos.edge.history import diff_text
+
+    engine = here.application.engine
+    if options.check:
+        outcome = engine.replacement(target)
+    else:
+        outcome = engine.replace(here.actor, target, note, options.if_match)
+    if options.json:
+        print(encode(outcome))
+        return OK
+    for warning in outcome.warnings:
+        print(f"note: {warning}", file=sys.stderr)
+    if options.diff:
+        for line in diff_text(outcome.changes):
+            print(here.application.scrubber.scrub(line))
+    counted = f"{len(outcome.changes)} resource{'' if len(outcome.changes) == 1 else 's'}"
+    if not outcome.changed:
+        print("nothing differs")
+    else:
+        print(f"would change {counted}" if options.check else f"changed {counted}, revision {outcome.revision}")
+    return OK
+
+
+def _line(revision: Revision) -> str:
+    from datetime import UTC, datetime
+
+    at = datetime.fromtimestamp(revision.created_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return f"{revision.id:>6}  {at}  {revision.state:<10}  {revision.actor:<24}  {revision.summary}"
+
+
+def _new_file(name: str) -> int:
+    try:
+        return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise Stop(USAGE, f"{name}: stands there already") from None
+    except OSError as error:
+        raise Stop(USAGE, f"{name}: {error.strerror}") from None
+
+
 def _read(name: str) -> Document:
-    # Read as whoever runs this, before root is given up: the file may be root's.
     from argos.api.config import read_document
 
+    return read_document(_bytes_of(name))
+
+
+def _bytes_of(name: str) -> bytes:
+    # Read as whoever runs this, before root is given up: the file may be root's.
     try:
         raw = sys.stdin.buffer.read(_LIMIT + 1) if name == "-" else Path(name).read_bytes()
     except FileNotFoundError:
@@ -60,4 +178,4 @@ def _read(name: str) -> Document:
         raise Stop(USAGE, f"{name}: {error.strerror}") from None
     if len(raw) > _LIMIT:
         raise Stop(USAGE, f"{name}: over 16 MiB")
-    return read_document(raw)
+    return raw

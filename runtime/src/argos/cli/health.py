@@ -45,6 +45,8 @@ def status(options: argparse.Namespace) -> int:
     import msgspec
 
     from argos.cli.session import print_json, read_settings, services
+    from argos.doctor.configuration import check_configuration
+    from argos.doctor.neighbours import check_caddy
 
     # The gate's directory is closed to argos, so root looks before it becomes argos.
     gate = _asked(read_settings().gate_socket, "/healthz") if os.geteuid() == 0 else None
@@ -65,6 +67,8 @@ def status(options: argparse.Namespace) -> int:
             "users": len(people),
             "set_up": application.accounts.setup_completed(),
             "etag": state.etag(),
+            "caddy": check_caddy(settings.caddy_socket, settings.edge_dir / "caddy.json").message,
+            "configuration": check_configuration(settings.database).message,
             "crowdsec": _crowdsec(application, enabled=state.crowdsec.enabled),
         }
     if options.json:

@@ -311,9 +311,60 @@ def _add_config(commands: Commands) -> None:
     ):
         one = _add(group, name, text, f"sudo argos config {name} edge.json", command)
         one.add_argument("file", metavar="FILE", help="a JSON document; - for standard input")
-    _add(
-        group, "show", "print the whole declared state as a document", "sudo argos config show > edge.json", config.show
+        if name == "apply":
+            _if_match(one)
+    show = _add(
+        group,
+        "show",
+        "print the whole declared state as a document, or what one revision changed",
+        "sudo argos config show > edge.json\n  sudo argos config show 12",
+        config.show,
     )
+    show.add_argument("revision", metavar="REVISION", type=int, nargs="?", help="a number from argos config history")
+    show.add_argument("--json", action="store_true", help="for programs")
+    history = _add(
+        group, "history", "list the revisions, the newest first", "sudo argos config history", config.history
+    )
+    history.add_argument("--limit", type=int, default=50, help="how many; default: 50, at most 500")
+    history.add_argument("--before", type=int, metavar="REVISION", help="only those with a smaller number")
+    history.add_argument("--json", action="store_true", help="for programs")
+    back = _add(
+        group,
+        "rollback",
+        "make everything what it was at a revision",
+        "sudo argos config rollback 12 --check --diff",
+        config.rollback,
+    )
+    back.add_argument("revision", metavar="REVISION", type=int, help="a number from argos config history")
+    _replacement(back)
+    export = _add(
+        group,
+        "export",
+        "print the whole declared state as YAML, owners included, secrets by name only",
+        "sudo argos config export --output edge.yaml",
+        config.export,
+    )
+    export.add_argument("--output", metavar="FILE", default="-", help="a new file, mode 0600; default: standard output")
+    restore = _add(
+        group,
+        "import",
+        "make the whole declared state what an exported file says; what it does not name goes",
+        "sudo argos config import edge.yaml --check --diff",
+        config.restore,
+    )
+    restore.add_argument("file", metavar="FILE", help="of argos config export; - for standard input")
+    _replacement(restore)
+
+
+def _replacement(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--check", action="store_true", help="only say what would change")
+    parser.add_argument("--diff", action="store_true", help="print what changes, line by line")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    _if_match(parser)
+
+
+def _if_match(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--if-match", metavar="ETAG", help="refuse unless the stored state is this one (config plan)")
 
 
 def _add_waf(commands: Commands) -> None:

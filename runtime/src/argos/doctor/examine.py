@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from argos.doctor.clients import check_clients
+from argos.doctor.configuration import check_configuration
 from argos.doctor.crowdsec import check_lapi, check_machine
 from argos.doctor.database import check_clock, check_database, check_disk, declared_settings
 from argos.doctor.finding import Finding
@@ -41,6 +42,7 @@ def examine(
         check_disk([settings.data_dir, settings.edge_dir, settings.access_log.parent]),
         check_clock(settings.database),
         check_caddy(settings.caddy_socket, settings.edge_dir / "caddy.json"),
+        check_configuration(settings.database),
         gate or check_gate(settings.gate_socket),
         *_check_crowdsec(settings, lapi, sound=sound),
         check_clients(settings.access_log),

@@ -43,7 +43,7 @@ def _compared(name: str, running: object, active: Path) -> Finding:
         name,
         "failed",
         "Caddy runs something else than the active revision.",
-        "The runtime mends this within a minute; if it does not: journalctl -u argos -u argos-caddy.",
+        "The runtime mends this within seconds; if it does not: journalctl -u argos -u argos-caddy.",
     )
 
 

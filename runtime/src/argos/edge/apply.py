@@ -6,21 +6,20 @@ lock is held while Caddy works, and what Caddy refuses leaves everything as it w
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
+from sqlalchemy import Connection
 
 from argos.audit import Actor, Audit
-from argos.edge import attribution, certificates, files, own_certificates, revisions
+from argos.edge import attribution, certificates, export, files, own_certificates, revisions
 from argos.edge import plan as planning
 from argos.edge.active_config import ActiveConfig
+from argos.edge.apply_lock import ApplyLock
 from argos.edge.caddy import CaddyAdmin, CaddyRefused, CaddyUnreachable
 from argos.edge.context import RenderContext
 from argos.edge.credentials import BOUNCER_KEY, write_credentials
@@ -39,9 +38,10 @@ from argos.settings import Settings
 from argos.storage.engine import Storage
 from argos.vault import Vault
 
-LOCK_TIMEOUT_S = 30
 UNSETTLED_S = 60
 """After a load that Caddy did not answer in time, so long the runtime looks each second what Caddy runs."""
+
+_PROVIDER = ("settings", "oidc")
 
 log = logging.getLogger(__name__)
 
@@ -96,12 +96,26 @@ class ApplyEngine:
         self._context = context or context_of(settings)
         self._caddy = caddy or CaddyAdmin(settings.caddy_socket)
         self._active = ActiveConfig(settings.edge_dir)
-        self._lock = threading.Lock()
+        self._lock = ApplyLock(settings.data_dir / "apply.lock")
         self._unsettled_until = 0.0
+        self._seen_running: bytes | None = None
 
     def unsettled(self) -> bool:
         """Say whether Caddy may yet take a load that was given up: it reads on when nobody waits any more."""
         return time.monotonic() < self._unsettled_until
+
+    def drifted(self) -> bool:
+        """Say whether Caddy runs something else than when it was last seen to run the active revision.
+
+        PERF: nothing is rendered or decoded, so this may be asked every few seconds; after an
+        apply it is true once, and :meth:`reconcile` finds that all is well. Caddy away is no drift.
+        """
+        if self._seen_running is None:
+            return False
+        try:
+            return self._caddy.fingerprint() != self._seen_running
+        except CaddyUnreachable:
+            return False
 
     def plan(self, document: Document) -> Outcome:
         """Say what ``document`` would change.
@@ -123,6 +137,41 @@ class ApplyEngine:
             Refused: Caddy does not take it; everything is as it was.
             Unavailable: Caddy does not answer, or another apply takes too long.
         """
+        # The break glass of the provider works with Caddy dead: nothing in its configuration is of settings/oidc.
+        for_caddy = not _is_about_sign_in(document)
+        return self._change(actor, lambda state: self._planned(state, document), if_match, for_caddy=for_caddy)
+
+    def replacement(self, after: State) -> Outcome:
+        """Say what :meth:`replace` would change.
+
+        Raises:
+            Invalid: ``after`` would not do today.
+        """
+        with self._storage.read() as connection:
+            state = revisions.read_state(connection)
+        planned = self._replacement(state, after)
+        return Outcome(planned.changed, planned.etag, planned.changes, planned.warnings)
+
+    def replace(self, actor: Actor, after: State, note: str, if_match: str | None = None) -> Outcome:
+        """Make the whole declared state ``after``, owners included: a rollback, an import.
+
+        ``note`` says in the history why. It is an apply like any other.
+
+        Raises:
+            Invalid: ``after`` would not do today, with every reason.
+            Stale, Refused, Unavailable: as :meth:`apply`.
+        """
+        return self._change(actor, lambda state: self._replacement(state, after), if_match, note=note)
+
+    def _change(
+        self,
+        actor: Actor,
+        planned_from: Callable[[State], Plan],
+        if_match: str | None,
+        *,
+        for_caddy: bool = True,
+        note: str = "",
+    ) -> Outcome:
         with self.alone():
             with self._storage.read() as connection:
                 state = revisions.read_state(connection)
@@ -130,17 +179,24 @@ class ApplyEngine:
                 known_digest = revisions.secrets_digest(connection)
             if if_match is not None and if_match != state.etag():
                 raise Stale("The configuration has changed since it was read; plan again and apply that")
-            planned = self._planned(state, document)
+            planned = planned_from(state)
             digest = self._secrets.digest(_delivered(planned.state))
-            # The break glass of the provider works with Caddy dead: nothing in its configuration is of settings/oidc.
-            for_caddy = not _is_about_sign_in(document)
             if not planned.changed and (active is None or digest == known_digest or not for_caddy):
                 return Outcome(False, planned.etag, (), planned.warnings, active)
             if not planned.changed:
                 self._reload_with_new_secrets(state, digest)
                 return Outcome(False, planned.etag, (), planned.warnings, active)
-            force = for_caddy and digest != known_digest
-            return self._bring_into_force(actor, state, planned, digest if for_caddy else None, force=force)
+            for_caddy = any(change.key != _PROVIDER for change in planned.changes)
+            force = digest != known_digest
+            return self._bring_into_force(actor, state, planned, digest if for_caddy else None, force=force, note=note)
+
+    def alone(self) -> AbstractContextManager[None]:
+        """One change at a time, of this process and of all others.
+
+        Raises:
+            Unavailable: another goes on for 30 s.
+        """
+        return self._lock.alone()
 
     def state(self) -> State:
         """What is declared, as of the active revision."""
@@ -186,12 +242,20 @@ class ApplyEngine:
             digest = self._secrets.digest(_delivered(state))
             config, fallback = self._render_both(state)
             laid_out = self._lay_out(state)
-            reload = laid_out or digest != known_digest or self._running() != msgspec.json.decode(config)
+            other = self._running() != msgspec.json.decode(config)
+            reload = laid_out or other or digest != known_digest
             if reload:
                 self._load_or_say(config)
                 with self._storage.write() as connection:
                     revisions.keep_secrets_digest(connection, digest)
-            self._active.keep(config, fallback)
+                    if other:
+                        revisions.note_mended(connection, self._storage.clock.now())
+            if other:
+                log.warning("Caddy ran something else than revision %d, and was brought back to it", active)
+            if self._active.keep(config, fallback) or crashed or reload:
+                # Who ended half-way may have committed and not told the gate (FWD-2).
+                self._epoch.advance()
+            self._seen_running = self._fingerprint()
             return reload
 
     def _lay_out(self, state: State) -> bool:
@@ -202,7 +266,12 @@ class ApplyEngine:
         return own_certificates.lay_out(self._caddy, state, self._secrets.reveal)
 
     def _planned(self, state: State, document: Document) -> Plan:
-        planned = planning.plan(state, break_glass.resolved(state, document))
+        return self._checked(state, planning.plan(state, break_glass.resolved(state, document)))
+
+    def _replacement(self, state: State, after: State) -> Plan:
+        return self._checked(state, planning.replacing(state, export.checked(after)))
+
+    def _checked(self, state: State, planned: Plan) -> Plan:
         if break_glass.ends_sign_ins(state, planned.state):
             planned = msgspec.structs.replace(planned, warnings=(*planned.warnings, break_glass.SIGNED_OUT))
         if planned.changed:
@@ -218,11 +287,11 @@ class ApplyEngine:
         return planned
 
     def _bring_into_force(
-        self, actor: Actor, state: State, planned: Plan, digest: str | None, *, force: bool
+        self, actor: Actor, state: State, planned: Plan, digest: str | None, *, force: bool, note: str
     ) -> Outcome:
         now = self._storage.clock.now()
         with self._storage.write() as connection:
-            revision = revisions.begin(connection, planned, str(actor), now)
+            revision = revisions.begin(connection, planned, str(actor), now, note)
         config, fallback = self._render_both(planned.state)
         try:
             if digest is not None:  # None: nothing of it reaches Caddy
@@ -239,17 +308,12 @@ class ApplyEngine:
                 revisions.activate(connection, revision, planned, self._context, now)
                 if digest is not None:
                     revisions.keep_secrets_digest(connection, digest)
-                for change in planned.changes:
-                    target = f"{change.kind}/{change.name}"
-                    self._audit.record(connection, actor, "config.apply", target, change.before, change.after)
-                    if raw := planning.raw_handlers(change):
-                        self._audit.record(connection, actor, "config.raw_handlers", target, None, raw)
-                if break_glass.ends_sign_ins(state, planned.state):
-                    break_glass.end_sign_ins(connection, self._audit, actor)
+                self._record(connection, actor, state, planned, revision, note)
         except BaseException as problem:
             self._put_back(actor, state, planned, revision, problem)
             raise
         # From here on the revision is in force; what fails below is mended by the next reconcile.
+        self._epoch.advance()
         warnings = planned.warnings
         try:
             self._active.keep(config, fallback)
@@ -267,6 +331,20 @@ class ApplyEngine:
                 own_certificates.sweep(self._caddy, planned.state)
             except (CaddyRefused, CaddyUnreachable):
                 log.warning("Caddy still keeps certificates that nobody declares; the next change of one forgets them")
+
+    def _record(  # noqa: PLR0917 - what happened, in the order of its telling
+        self, connection: Connection, actor: Actor, before: State, planned: Plan, revision: int, note: str
+    ) -> None:
+        """Audit rows of an activation, and the end of sign-ins that nobody vouches for any more."""
+        for change in planned.changes:
+            target = f"{change.kind}/{change.name}"
+            self._audit.record(connection, actor, "config.apply", target, change.before, change.after)
+            if raw := planning.raw_handlers(change):
+                self._audit.record(connection, actor, "config.raw_handlers", target, None, raw)
+        if note:
+            self._audit.record(connection, actor, "config.replace", f"revision/{revision}", None, {"note": note})
+        if break_glass.ends_sign_ins(before, planned.state):
+            break_glass.end_sign_ins(connection, self._audit, actor)
 
     def _put_back(
         self, actor: Actor, state: State, planned: Plan, revision: int, problem: BaseException
@@ -297,10 +375,15 @@ class ApplyEngine:
     def _explain(self, state: State, planned: Plan, problem: BaseException) -> Refused | Unavailable:
         if isinstance(problem, CaddyRefused):
             validate = attribution.validation(self._settings.caddy_binary, lambda tried: render(tried, self._context))
-            key = attribution.culprit(state, planned.changes, planned.state, problem.reason, validate)
-            reason = self._scrubber.scrub(attribution.short_reason(problem.reason))
-            where = f"{key[0]}/{key[1]}" if key else "the configuration"
-            return Refused(f"{where}: Caddy refused it: {reason}. Nothing was changed")
+            found = attribution.culprits(state, planned.changes, planned.state, problem.reason, validate)
+            named = [(f"{blame.key[0]}/{blame.key[1]}", blame.reason) for blame in found.blames]
+            said = [
+                f"{where}: Caddy refused it: {self._scrubber.scrub(attribution.short_reason(reason))}"
+                for where, reason in named or [("the configuration", problem.reason)]
+            ]
+            if named and not found.whole:
+                said.append("there may be more that Caddy does not take")
+            return Refused(f"{'; '.join(said)}. Nothing was changed")
         if isinstance(problem, CaddyUnreachable):
             return Unavailable(f"{self._scrubber.scrub(problem.message)}. Nothing was changed")
         return Unavailable(f"{self._scrubber.scrub(str(problem))}. Nothing was changed")
@@ -332,32 +415,17 @@ class ApplyEngine:
         except CaddyUnreachable as problem:
             raise Unavailable(problem.message) from None
 
+    def _fingerprint(self) -> bytes:
+        try:
+            return self._caddy.fingerprint()
+        except CaddyUnreachable as problem:
+            raise Unavailable(problem.message) from None
+
     def _render_both(self, state: State) -> tuple[str, str]:
         config = msgspec.json.encode(render(state, self._context)).decode()
         if not state.secret_names():
             return config, config  # PERF: the fallback differs only for hosts that name a secret
         return config, msgspec.json.encode(render(state, self._context, fallback=True)).decode()
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """One apply at a time: in this process by a lock, beside CLI processes by ``flock``."""
-        if not self._lock.acquire(timeout=LOCK_TIMEOUT_S):
-            raise Unavailable("Another change is being applied", retry_after=LOCK_TIMEOUT_S)
-        try:
-            with _file_lock(self._settings.data_dir / "apply.lock"):
-                yield
-        finally:
-            self._lock.release()
-
-
-@contextmanager
-def _file_lock(path: Path) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def context_of(settings: Settings) -> RenderContext:

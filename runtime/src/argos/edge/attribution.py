@@ -6,7 +6,9 @@ import json
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from argos.edge.decode.kinds import KINDS
 from argos.edge.plan import Change, Key, State
 
 VALIDATE_TIMEOUT_S = 15
+SEARCH_S = 20.0  # a caller waits for the answer, and others for the lock
+MOST = 10  # resources named in one refusal
 _BUDGET = 12  # validations, which is enough to halve 4000 changes
 
 Validate = Callable[[State], str | None]
@@ -36,18 +40,63 @@ def short_reason(reason: str) -> str:
     return text
 
 
-def culprit(active: State, changes: Sequence[Change], after: State, reason: str, validate: Validate) -> Key | None:
-    """The changed resource that Caddy refuses, None when it cannot be told.
+@dataclass(frozen=True)
+class Blame:
+    """A resource that Caddy refuses, and Caddy's reason, which may quote a secret."""
+
+    key: Key
+    reason: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """Who is to blame; ``whole`` when Caddy would take the changes without these."""
+
+    blames: tuple[Blame, ...]
+    whole: bool
+
+
+def culprits(  # noqa: PLR0917 - what stands, what was wanted, what Caddy said, and how to ask it
+    active: State,
+    changes: Sequence[Change],
+    after: State,
+    reason: str,
+    validate: Validate,
+    seconds: float = SEARCH_S,
+) -> Found:
+    """Every changed resource that Caddy refuses, as far as :data:`MOST` and ``seconds`` allow.
+
+    One is looked for, left out, and the rest tried again, until Caddy takes the rest.
+    """
+    until = time.monotonic() + seconds
+    left, said = list(changes), reason
+    blames: list[Blame] = []
+    while len(blames) < MOST and time.monotonic() < until:
+        blame = culprit(active, left, after, said, validate)
+        if blame is None:
+            break
+        blames.append(blame)
+        left = [change for change in left if change.key != blame.key]
+        suspects = [change for change in left if change.action != "delete"]
+        rest = validate(_with(active, suspects, after)) if suspects else None
+        if rest is None:
+            return Found(tuple(blames), True)
+        said = rest
+    return Found(tuple(blames), False)
+
+
+def culprit(active: State, changes: Sequence[Change], after: State, reason: str, validate: Validate) -> Blame | None:
+    """One changed resource that Caddy refuses, None when it cannot be told.
 
     A host that Caddy names is believed; otherwise the changes are looked at kind by kind,
     what others build on first, and the first kind that is refused is halved until one is left.
     """
     named = [change for change in changes if change.kind == "host" and _names(reason, change.name)]
     if len(named) == 1:
-        return (named[0].kind, named[0].name)
+        return Blame(named[0].key, reason)
     suspects = [change for change in changes if change.action != "delete"]
     if len(suspects) == 1:
-        return (suspects[0].kind, suspects[0].name)
+        return Blame(suspects[0].key, reason)
     layers = [[change for change in suspects if change.kind == kind] for kind in ("settings", *KINDS)]
     layers = [layer for layer in layers if layer]
     for layer in layers:
@@ -59,16 +108,17 @@ def culprit(active: State, changes: Sequence[Change], after: State, reason: str,
     return None
 
 
-def _halve(active: State, suspects: Sequence[Change], after: State, validate: Validate) -> Key | None:
+def _halve(active: State, suspects: Sequence[Change], after: State, validate: Validate) -> Blame | None:
     for _unused in range(_BUDGET):
         if len(suspects) <= 1:
             break
         half = suspects[: len(suspects) // 2]
         refused = validate(_with(active, half, after)) is not None
         suspects = half if refused else suspects[len(half) :]
-    if len(suspects) != 1 or validate(_with(active, suspects, after)) is None:
+    if len(suspects) != 1:
         return None
-    return (suspects[0].kind, suspects[0].name)
+    reason = validate(_with(active, suspects, after))
+    return None if reason is None else Blame(suspects[0].key, reason)
 
 
 def _names(reason: str, name: str) -> bool:

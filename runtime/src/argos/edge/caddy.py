@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import socket
@@ -80,6 +81,17 @@ class CaddyAdmin:
             CaddyUnreachable: no answer.
         """
         return self._get("/config/")
+
+    def fingerprint(self) -> bytes:
+        """SHA-256 of what Caddy runs, without decoding it: equal for equal configurations of one Caddy.
+
+        Raises:
+            CaddyUnreachable: no answer.
+        """
+        status, body = self._ask("GET", "/config/", None, {})
+        if status != 200:
+            raise CaddyUnreachable(f"Caddy's admin API answers {status} on /config/")
+        return hashlib.sha256(body).digest()
 
     def crowdsec(self) -> Any:
         """The counters of the CrowdSec handler.

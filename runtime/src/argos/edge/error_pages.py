@@ -17,7 +17,8 @@ _HEADERS = {
 }
 
 _PAGE = (
-    '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    '<!doctype html><html lang="en" style="color-scheme:light dark"><meta charset="utf-8">'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">'
     "<title>{http.error.status_code} {http.error.status_text}</title>"
     '<body style="font:16px system-ui;margin:15vh auto;max-width:32rem;padding:0 1rem">'
     "<h1>{http.error.status_code} {http.error.status_text}</h1>"

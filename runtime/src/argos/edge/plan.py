@@ -152,6 +152,11 @@ class Change(msgspec.Struct, frozen=True):
     before: dict[str, Any] | None
     after: dict[str, Any] | None
 
+    @property
+    def key(self) -> Key:
+        """Its resource."""
+        return self.kind, self.name
+
 
 class Plan(msgspec.Struct, frozen=True):
     """What applying would do. ``etag`` is of the state planned against, ``state`` the one it leads to."""
@@ -198,6 +203,12 @@ def raw_handlers(change: Change) -> dict[str, Any] | None:
     if not after.get("raw_handlers"):
         return None
     return {name: after[name] for name in ("raw_handlers", "raw_unrestricted")}
+
+
+def replacing(state: State, after: State) -> Plan:
+    """What it takes to make ``state`` exactly ``after``: a rollback, an import."""
+    changes = tuple(_changes(state.resources, after.resources))
+    return Plan(changes, state.etag(), after if changes else state)
 
 
 def _declared(document: Document) -> Iterator[tuple[Key, Any]]:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, insert, select, update
+import json
+
+from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from argos.edge.context import RenderContext
+from argos.edge.history import pack
 from argos.edge.model import Auth, canonical
 from argos.edge.plan import Plan, State
 from argos.storage.tables import gate_hosts, gate_settings, meta, resources, revisions
 
-KEPT = 100
+KEPT = 500
+KEPT_BYTES = 32 * 1024 * 1024  # of all revisions together: some 400 of a thousand hosts
 SECRETS_DIGEST = "edge_secrets_digest"
+MENDED = "edge_mended"
+"""``meta`` row: JSON list of the seconds since the epoch at which Caddy was brought back, the newest last."""
+_MENDED_KEPT = 20
 
 
 def read_state(connection: Connection) -> State:
@@ -26,25 +33,41 @@ def active_id(connection: Connection) -> int | None:
     return found
 
 
-def begin(connection: Connection, plan: Plan, actor: str, now: int) -> int:
-    """Note that ``plan`` is being tried; return the revision's number."""
+def begin(connection: Connection, plan: Plan, actor: str, now: int, note: str = "") -> int:
+    """Note that ``plan`` is being tried; return the revision's number. ``note`` leads its summary."""
     counts = {
         action: sum(change.action == action for change in plan.changes) for action in ("create", "update", "delete")
     }
     summary = ", ".join(f"{count} {action}" for action, count in counts.items() if count)
+    if note:
+        summary = f"{note}: {summary}"
     result = connection.execute(
         insert(revisions).values(
             state="pending",
             etag=plan.state.etag(),
-            resources=plan.state.as_json(),
+            resources=pack(plan.state, plan.changes),
             actor=actor,
             summary=summary,
             created_at=now,
         )
     )
     number = int(result.inserted_primary_key[0]) if result.inserted_primary_key else 0
-    connection.execute(delete(revisions).where(revisions.c.id <= number - KEPT, revisions.c.state != "active"))
+    _prune(connection, number)
     return number
+
+
+def _prune(connection: Connection, newest: int) -> None:
+    """Drop the oldest revisions beyond :data:`KEPT` and :data:`KEPT_BYTES`; the active and the newest always stay."""
+    size = func.sum(func.length(revisions.c.resources)).over(order_by=revisions.c.id.desc())
+    sized = select(revisions.c.id, size.label("size")).subquery()
+    too_much = select(sized.c.id).where(sized.c.size > KEPT_BYTES)
+    connection.execute(
+        delete(revisions).where(
+            (revisions.c.id <= newest - KEPT) | revisions.c.id.in_(too_much),
+            revisions.c.state != "active",
+            revisions.c.id != newest,
+        )
+    )
 
 
 def fail(connection: Connection, revision: int, reason: str) -> None:
@@ -133,5 +156,16 @@ def secrets_digest(connection: Connection) -> str | None:
 
 def keep_secrets_digest(connection: Connection, digest: str) -> None:
     """Remember the digest of the secrets that Caddy runs with."""
-    row = upsert(meta).values(key=SECRETS_DIGEST, value=digest)
-    connection.execute(row.on_conflict_do_update(index_elements=["key"], set_={"value": digest}))
+    _keep(connection, SECRETS_DIGEST, digest)
+
+
+def note_mended(connection: Connection, now: int) -> None:
+    """Remember that Caddy ran something else than the active revision, and was brought back."""
+    held = connection.scalar(select(meta.c.value).where(meta.c.key == MENDED))
+    times = [*(json.loads(held) if held else []), now]
+    _keep(connection, MENDED, canonical(times[-_MENDED_KEPT:]))
+
+
+def _keep(connection: Connection, key: str, value: str) -> None:
+    row = upsert(meta).values(key=key, value=value)
+    connection.execute(row.on_conflict_do_update(index_elements=["key"], set_={"value": value}))

@@ -15,6 +15,7 @@ from argos.panel.backups import BackupFile, Backups
 from argos.panel.decisions import Decisions
 from argos.panel.denied import Denied
 from argos.panel.forward_auth import ForwardAuth
+from argos.panel.history import HistoryPage, RevisionPage
 from argos.panel.hosts import Hosts, Overview
 from argos.panel.oidc import Callback, Link, Provider, Start
 from argos.panel.oidc import Confirm as ConfirmElsewhere
@@ -41,6 +42,8 @@ def panel_app(application: Application) -> falcon.App[Any, Any]:
     app.add_route("/", Overview(application))
     app.add_route("/hosts", Hosts(application))
     app.add_route("/decisions", Decisions(application))
+    app.add_route("/history", HistoryPage(application))
+    app.add_route("/history/{number}", RevisionPage(application))
     app.add_route("/login", SignIn(application))
     app.add_route("/logout", SignOut(application))
     app.add_route("/continue", Continue())

@@ -20,6 +20,7 @@ _SEEN_EVERY = 2.0
 _RECONCILE_EVERY = 60.0
 _RETRY_AFTER = 5.0
 _LOOK_FOR_CADDY_EVERY = 1.0
+_LOOK_FOR_DRIFT_EVERY = 5.0
 _SWEEP_EVERY = 300.0
 _COPY_EVERY = 2.0
 _SPACE_EVERY = 60.0
@@ -108,17 +109,24 @@ def _one_batch(inbox: socket.socket) -> list[bytes]:
 
 
 class CaddyWatch:
-    """Reconciles once a minute, within about a second after Caddy started anew, and at each look while ``unsettled``.
+    """Reconciles once a minute, and sooner when there is a reason.
 
-    Each start of Caddy makes a new file of its admin socket, so its identity tells.
+    Within about a second after Caddy started anew (each start makes a new file of its admin
+    socket, so its identity tells), at each look while ``unsettled``, and within 5 s of ``drifted``.
     """
 
     def __init__(
-        self, caddy_socket: Path, reconcile: Callable[[], object], unsettled: Callable[[], bool] = lambda: False
+        self,
+        caddy_socket: Path,
+        reconcile: Callable[[], object],
+        unsettled: Callable[[], bool] = lambda: False,
+        drifted: Callable[[], bool] = lambda: False,
     ) -> None:
         self._socket = caddy_socket
         self._reconcile = reconcile
         self._unsettled = unsettled
+        self._drifted = drifted
+        self._drift_due = 0.0
         self._seen: tuple[int, int] | None = None
         self._due = 0.0
 
@@ -126,13 +134,19 @@ class CaddyWatch:
         """One look; call it every second. A failed reconcile is tried again after 5 s."""
         identity = self._identity()
         restarted = identity is not None and identity != self._seen
-        if not restarted and not self._unsettled() and time.monotonic() < self._due:
+        if not restarted and not self._unsettled() and time.monotonic() < self._due and not self._has_drifted():
             return
         self._seen = identity
         self._due = time.monotonic() + _RETRY_AFTER  # stands if the reconcile below fails
         if identity is not None:
             self._reconcile()
             self._due = time.monotonic() + _RECONCILE_EVERY
+
+    def _has_drifted(self) -> bool:
+        if time.monotonic() < self._drift_due:
+            return False
+        self._drift_due = time.monotonic() + _LOOK_FOR_DRIFT_EVERY
+        return self._drifted()
 
     def _identity(self) -> tuple[int, int] | None:
         try:
@@ -167,6 +181,7 @@ def start(
     caddy_socket: Path,
     reconcile: Callable[[], object],
     unsettled: Callable[[], bool],
+    drifted: Callable[[], bool],
     sweep: Callable[[], object],
     written: list[Path],
     copy: Callable[[], object] | None = None,
@@ -178,7 +193,8 @@ def start(
     """
     background.every(1.0, "heartbeat", beat)
     background.run("seen", lambda: read_seen(seen_socket, background.stopping, touch_seen))
-    background.every(_LOOK_FOR_CADDY_EVERY, "reconcile", CaddyWatch(caddy_socket, reconcile, unsettled).look)
+    watch = CaddyWatch(caddy_socket, reconcile, unsettled, drifted)
+    background.every(_LOOK_FOR_CADDY_EVERY, "reconcile", watch.look)
     background.every(_SWEEP_EVERY, "sweep", sweep)
     background.every(_SPACE_EVERY, "free space", SpaceWatch(written).look)
     if copy is not None:

@@ -73,6 +73,7 @@ def serve(application: Application) -> int:
         caddy_socket=settings.caddy_socket,
         reconcile=application.reconcile,
         unsettled=application.engine.unsettled,
+        drifted=application.engine.drifted,
         sweep=application.sweep,
         written=[settings.data_dir, settings.edge_dir, settings.access_log.parent],
         copy=JournalCopy(application.storage).copy if settings.audit_journal else None,

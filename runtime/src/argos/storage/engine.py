@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -130,16 +131,31 @@ class Storage:
         self._writer.dispose()
 
     def _create_file(self) -> None:
-        # SQLite gives -wal and -shm the mode of the main file, whatever the umask, so only this one is set.
+        """Make the file with its mode; SQLite gives -wal and -shm the same, whatever the umask.
+
+        A file that is there is not opened: closing it would take away this process's own locks on
+        it (fcntl(2)), and the next process to leave would delete a log that is written still.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
+            try:
+                fd = os.open(self.path, flags, FILE_MODE)
+            except FileExistsError:
+                self._mend_mode()
+                return
+            try:
+                os.fchmod(fd, FILE_MODE)
+            finally:
+                os.close(fd)
         except OSError as error:
             raise Unavailable(f"Database {self.path}: cannot be opened: {error.strerror}") from error
-        try:
-            if os.fstat(fd).st_uid == os.geteuid():
-                os.fchmod(fd, FILE_MODE)
-        finally:
-            os.close(fd)
+
+    def _mend_mode(self) -> None:
+        status = self.path.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            raise Unavailable(f"Database {self.path}: cannot be opened: it is no plain file")
+        if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) != FILE_MODE:
+            self.path.chmod(FILE_MODE)
 
 
 def _engine(path: Path, *, read_only: bool) -> Engine:

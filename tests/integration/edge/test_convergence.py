@@ -1,0 +1,247 @@
+"""Whatever ends in the middle, whoever else applies, whatever Caddy runs: all is soon the active revision."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import apply_child
+import pytest
+from argos.api.routes import admin_app
+from argos.application import Application
+from argos.doctor.configuration import check_configuration
+from argos.edge.decode import decode_document
+from argos.edge.history import History
+from argos.edge.render import render
+from argos.edge.revisions import read_state
+from argos.errors import Refused
+from argos.serving.background import Background, CaddyWatch
+from argos.storage.tables import gate_hosts, revisions
+from edge_rig import ACTOR, EchoUpstream, Edge
+from falcon import testing
+from sqlalchemy import select
+
+OPEN, NEW = "open.home.example", "new.home.example"
+BAD_REGEXP = 'SecRule ARGS "@rx (unclosed" "id:100001,phase:2,deny"'
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["argos.edge.apply", "argos.vault", "argos.named_secrets"])
+
+
+def host(name: str, echo: EchoUpstream, **more: Any) -> dict[str, Any]:
+    return {"name": name, "upstreams": [{"url": echo.url}], **more}
+
+
+def child(edge: Edge, target: Callable[..., None], document: dict[str, Any], *more: Any) -> tuple[Any, Path]:
+    """A process that applies beside this one, begun; and where it writes what came of it."""
+    answer = edge.place / f"answer-{time.monotonic_ns()}"
+    where = (str(edge.place), str(edge.binary), (edge.http_port, edge.https_port))
+    process = PROCESSES.Process(target=target, args=(str(answer), where, document, *more))
+    process.start()
+    return process, answer
+
+
+def states(edge: Edge) -> list[str]:
+    with edge.storage.read() as connection:
+        return list(connection.execute(select(revisions.c.state).order_by(revisions.c.id)).scalars())
+
+
+def assert_one_truth(edge: Edge) -> set[str]:
+    """Database, history, Caddy, its files and the gate's table say the same; the hosts they say."""
+    with edge.storage.read() as connection:
+        state = read_state(connection)
+        guarded = set(connection.execute(select(gate_hosts.c.host_id)).scalars())
+    wanted = json.loads(json.dumps(render(state, edge.context)))
+    assert edge.admin.config() == wanted
+    assert json.loads((edge.place / "edge/caddy.json").read_text()) == wanted
+    assert guarded == {one.name for one in state.hosts() if one.auth.required}
+    assert Counter(states(edge))["active"] == 1
+    assert "pending" not in states(edge)
+    history = History(edge.storage, edge.scrubber)
+    active = next(one for one in history.newest(limit=500) if one.state == "active")
+    assert history.state_of(active.id) == state
+    assert edge.audit.verify() is None
+    return {one.name for one in state.hosts()}
+
+
+def test_killed_at_any_point_of_an_apply_all_is_one_revision_again(edge: Edge, echo: EchoUpstream) -> None:
+    edge.apply([host(OPEN, echo)])
+    wanted = {"owner": "test", "hosts": [host(NEW, echo, auth={"required": True})]}
+    gone = {"hosts": [{"name": NEW, "state": "absent"}]}
+    process, answer = child(edge, apply_child.run_until, wanted, None)
+    process.join(60)
+    points = json.loads(answer.read_text())
+    assert assert_one_truth(edge) == {OPEN, NEW}
+    assert {point.split()[1] for point in points} == {name for _owner, name in apply_child.STEPS}
+    came = Counter()
+    for number, point in enumerate(points):
+        edge.engine.apply(ACTOR, decode_document(gone))
+        process, _answer = child(edge, apply_child.run_until, wanted, number)
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL, point
+        if number % 3 == 2:  # the machine lost its power: Caddy starts from its file, without the runtime
+            edge.stop(kill=True)
+            edge.start(edge.place / "edge/caddy.json")
+            assert edge.ask(OPEN).status == 200, point
+        edge.engine.reconcile()
+        hosts = assert_one_truth(edge)
+        assert edge.engine.reconcile() is False, point
+        assert edge.ask(OPEN).status == 200, point
+        came[NEW in hosts] += 1
+        passed = points[: number + 1]
+        # SQLite's commit is the moment; before it the old state stands, after it the new one.
+        assert (NEW in hosts) is ("before advance" in passed), point
+    assert came[True] > 3
+    assert came[False] > 3
+
+
+def test_of_those_who_saw_the_same_state_one_wins_and_the_others_are_told(edge: Edge, echo: EchoUpstream) -> None:
+    etag = edge.apply([host(OPEN, echo)]).etag
+    application = Application.from_settings(edge.settings, password_cost=4)
+    application.__dict__["engine"] = edge.engine  # on the rig's ports
+    client = testing.TestClient(admin_app(application))
+
+    def over_the_api(number: int) -> int:
+        document = {"hosts": [host(f"t{number}.home.example", echo)]}
+        answer = client.simulate_post("/v1/config/apply", json=document, headers={"If-Match": f'"{etag}"'})
+        return answer.status_code
+
+    try:
+        begun = [
+            child(edge, apply_child.run, {"hosts": [host(f"p{number}.home.example", echo)]}, etag)
+            for number in range(4)
+        ]
+        with ThreadPoolExecutor(8) as threads:
+            answers = Counter(threads.map(over_the_api, range(8)))
+        for process, _answer in begun:
+            process.join(60)
+        answers += Counter({"done": 200, "Stale": 412}[answer.read_text()] for _process, answer in begun)
+    finally:
+        application.close()
+    assert answers == {200: 1, 412: 11}
+    assert len(assert_one_truth(edge)) == 2
+
+
+def test_applies_at_once_from_threads_and_processes_lose_nothing(edge: Edge, echo: EchoUpstream) -> None:
+    edge.apply([host(OPEN, echo)])
+    begun = [
+        child(edge, apply_child.run, {"hosts": [host(f"p{number}.home.example", echo)]}, None) for number in range(4)
+    ]
+    documents = [decode_document({"hosts": [host(f"t{number}.home.example", echo)]}) for number in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        outcomes = list(threads.map(lambda document: edge.engine.apply(ACTOR, document), documents))
+    for process, answer in begun:
+        process.join(60)
+        assert answer.read_text() == "done"
+    assert len({outcome.etag for outcome in outcomes}) == 8
+    names = [f"p{number}" for number in range(4)] + [f"t{number}" for number in range(8)]
+    assert assert_one_truth(edge) == {OPEN, *(f"{name}.home.example" for name in names)}
+    assert states(edge) == ["superseded"] * 12 + ["active"]
+
+
+@pytest.fixture
+def watched(edge: Edge) -> Iterator[Edge]:
+    """The edge with the thread of ``argos serve`` that looks after Caddy."""
+    background = Background()
+    watch = CaddyWatch(
+        edge.settings.caddy_socket, edge.engine.reconcile, edge.engine.unsettled, drifted=edge.engine.drifted
+    )
+    background.every(1.0, "reconcile", watch.look)
+    try:
+        yield edge
+    finally:
+        background.stop()
+
+
+def status(edge: Edge, *, plain: bool = False) -> int:
+    """What a visitor of the open host gets; 0 while nobody listens."""
+    try:
+        return edge.ask(OPEN, plain=plain).status
+    except OSError:
+        return 0
+
+
+def within(seconds: float, happened: Callable[[], bool]) -> float:
+    began = time.monotonic()
+    while not happened():
+        assert time.monotonic() < began + seconds, "not in time"
+        time.sleep(0.1)
+    return time.monotonic() - began
+
+
+def test_caddy_killed_and_started_with_anything_is_right_within_5_seconds(watched: Edge, echo: EchoUpstream) -> None:
+    watched.apply([host(OPEN, echo)])
+    assert watched.ask(OPEN).status == 200, "its certificate is made: half-made, Caddy would wait for its own lock"
+    fallback = watched.place / "edge/fallback.json"
+    fallback.write_text((watched.place / "bootstrap.json").read_text())
+    for config in ("bootstrap.json", "edge/fallback.json"):
+        watched.stop(kill=True)
+        watched.start(watched.place / config)
+        within(5, lambda: status(watched, plain=True) == 308)
+        within(5, lambda: status(watched) == 200)
+    assert_one_truth(watched)
+
+
+def test_what_somebody_changed_in_caddy_by_hand_is_seen_said_and_mended(watched: Edge, echo: EchoUpstream) -> None:
+    watched.apply([host(OPEN, echo)])
+    within(10, lambda: not watched.engine.drifted())
+    assert "revision 1" in check_configuration(watched.settings.database).message
+    for _again in range(3):
+        time.sleep(1.1)  # each is told by its second
+        foreign = watched.admin.config()
+        foreign["apps"]["http"]["servers"] = {}
+        watched.admin.load(json.dumps(foreign))
+        assert watched.engine.drifted()
+        within(10, lambda: watched.admin.config()["apps"]["http"]["servers"] != {})
+        within(5, lambda: status(watched) == 200)
+    finding = check_configuration(watched.settings.database)
+    assert finding.state == "warning"
+    assert "3 times" in finding.message
+    assert_one_truth(watched)
+
+
+def test_two_bad_hosts_among_500_are_both_named_each_with_its_reason(edge: Edge, echo: EchoUpstream) -> None:
+    edge.apply([host(OPEN, echo)])
+    declared = [host(f"h{number}.home.example", echo, waf={"mode": "block"}) for number in range(500)]
+    other = BAD_REGEXP.replace("(unclosed", "[z-a]").replace("100001", "100002")
+    declared[123]["waf"] = {"mode": "block", "custom_rules": [BAD_REGEXP]}
+    declared[377]["waf"] = {"mode": "block", "custom_rules": [other]}
+    began = time.monotonic()
+    with pytest.raises(Refused) as refused:
+        edge.apply([host(OPEN, echo), *declared])
+    assert time.monotonic() - began < 45
+    first, second, _rest = refused.value.message.split("; ")[0], refused.value.message.split("; ")[1], None
+    said = {part.partition(":")[0]: part for part in (first, second)}
+    assert said.keys() == {"host/h123.home.example", "host/h377.home.example"}
+    assert "unclosed" in said["host/h123.home.example"] or "missing closing" in said["host/h123.home.example"]
+    assert "range" in said["host/h377.home.example"]
+    assert "may be more" not in refused.value.message
+    assert edge.ask(OPEN).status == 200
+    assert states(edge) == ["active", "failed"]
+
+
+def test_going_back_brings_the_edge_back_and_is_refused_when_it_would_not_do(edge: Edge, echo: EchoUpstream) -> None:
+    edge.secrets.set(ACTOR, "upstream-token", "Bearer first-value")
+    named = host(NEW, echo, request_headers={"set": {"Authorization": {"secret": "upstream-token"}}})
+    first = edge.apply([host(OPEN, echo), named])
+    second = edge.apply([{"name": NEW, "state": "absent"}, host(OPEN, echo, access_log=False)])
+    assert edge.ask(NEW).status == 421
+    history = History(edge.storage, edge.scrubber)
+    assert first.revision is not None
+    back = edge.engine.replace(ACTOR, history.state_of(first.revision), "rollback to 1", second.etag)
+    assert back.etag == first.etag
+    assert edge.ask(NEW).received().all("Authorization") == ["Bearer first-value"]
+    assert_one_truth(edge)
+    assert second.revision is not None
+    edge.engine.replace(ACTOR, history.state_of(second.revision), "rollback to 2")
+    edge.secrets.delete(ACTOR, "upstream-token")
+    with pytest.raises(Exception, match="upstream-token"):
+        edge.engine.replace(ACTOR, history.state_of(first.revision), "rollback to 1")
+    assert edge.ask(NEW).status == 421
+    assert_one_truth(edge)
