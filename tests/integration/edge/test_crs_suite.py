@@ -53,8 +53,15 @@ def answer_to_any_name(edge: Edge, kept: int) -> None:
     """The suite's tests name many hosts, or none. On ``kept`` also the two headers pass that Caddy drops unasked."""
     config = edge.admin.config()
     servers = config["apps"]["http"]["servers"]
-    (route,) = [route for route in servers["plain"]["routes"] if HOST in json.dumps(route.get("match", ""))]
-    del route["match"]
+    (by_name,) = [
+        handler
+        for route in servers["plain"]["routes"]
+        for handler in route["handle"]
+        if handler["handler"] == "host_map" and HOST in handler["hosts"]
+    ]
+    routes = by_name["hosts"][HOST]
+    by_name.clear()
+    by_name.update({"handler": "subroute", "routes": routes})
     names = {"expected_underscore_headers": ["X_Filename"], "expected_dot_headers": ["X.Filename"]}
     servers["kept"] = {**servers["plain"], "listen": [f":{kept}"], **names}
     edge.admin.load(json.dumps(config))
