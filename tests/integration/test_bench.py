@@ -64,6 +64,15 @@ def test_a_quick_run_measures_every_figure_of_this_machine(tmp_path: Path) -> No
         "rss_mb.argos",
         "rss_mb.caddy",
         "apply.noop_200_hosts_ms",
+        "edge.load_1000_s",
+        "edge.rss_mb_1000_hosts",
+        "edge.one_change_of_1000_s",
+        "edge.noop_1000_ms",
+        "edge.last_of_1000_over_single",
+        "edge.p99_under_flood_ratio",
+        "rotate.secrets_s",
+        "audit.verify_rows_s",
+        "audit.append_rows_s",
     }
     assert wanted <= measured.keys()
     for name in wanted:
@@ -208,8 +217,13 @@ def test_a_figure_that_fails_leaves_the_others_measured_and_says_so(
     assert "broken: NOT MEASURED" in capsys.readouterr().out
 
 
+def test_the_runtime_is_measured_as_nice_as_its_unit_makes_it() -> None:
+    unit = (CHECKOUT / "roles" / "runtime" / "templates" / "argos.service.j2").read_text(encoding="utf-8")
+    assert f"\nNice={stacks.UNIT_NICE}\n" in unit
+
+
 def test_every_figure_says_what_it_is() -> None:
     figures.load_all()
-    assert {"gate", "memory", "apply", "up", "logins", "applies"} <= figures.FIGURES.keys()
+    assert {"gate", "memory", "apply", "up", "logins", "applies", "edge", "record"} <= figures.FIGURES.keys()
     for function in figures.FIGURES.values():
         assert function.__doc__

@@ -20,45 +20,79 @@ ACTOR = "bench"
 CLONE_NEWNET = 0x40000000
 
 
-def start_caddy(stack: stacks.Stack) -> int:
-    """Start it on nothing but its admin socket; return its pid, which names its network too."""
-    admin = stack.directory / "caddy-admin.sock"
-    config = stack.directory / "bootstrap.json"
+def start_caddy(stack: stacks.Stack, name: str = "caddy") -> int:
+    """Start it on nothing but its admin socket; return its pid, which names its network too.
+
+    The one called ``caddy`` is the apply engine's.
+    """
+    admin = admin_socket(stack, name)
+    config = stack.directory / f"{name}-bootstrap.json"
     config.write_text(json.dumps({"admin": {"listen": f"unix/{admin}|0660", "config": {"persist": False}}}))
     unshare = shutil.which("unshare") or "unshare"
     begin = 'ip link set lo up && exec "$0" run --config "$1"'
-    stack.pids["caddy"] = stack.processes.start(
-        "caddy",
+    stack.pids[name] = stack.processes.start(
+        name,
         [unshare, "--net", "sh", "-c", begin, str(stack.caddy_binary), str(config)],
         core=stack.cores.measured,
         environ=stacks.caddy_environ(stack.directory),
         ready=lambda: stacks.listens(admin),
     )
-    return stack.pids["caddy"]
+    return stack.pids[name]
 
 
-def inside(stack: stacks.Stack) -> tuple[str, ...]:
+def admin_socket(stack: stacks.Stack, name: str = "caddy") -> Path:
+    """Where that Caddy is told what to run."""
+    return stack.directory / f"{name}-admin.sock"
+
+
+def load(stack: stacks.Stack, name: str, config: dict[str, Any]) -> float:
+    """Load a configuration, of another Caddy maybe; return the seconds it took.
+
+    Raises:
+        AssertionError: Caddy refused it.
+    """
+    own = config | {"admin": config["admin"] | {"listen": f"unix/{admin_socket(stack, name)}|0660"}}
+    body = json.dumps(own).encode()
+    connection = AdminConnection(str(admin_socket(stack, name)))
+    begun = time.perf_counter()
+    connection.request("POST", "/load", body, {"Content-Type": "application/json", "Host": "localhost"})
+    response = connection.getresponse()
+    said = response.read()
+    took = time.perf_counter() - begun
+    connection.close()
+    if response.status != 200:
+        raise AssertionError(f"Caddy answered {response.status}: {said[:500].decode(errors='replace')}")
+    return took
+
+
+def loads(stack: stacks.Stack, name: str = "caddy") -> int:
+    """How many configurations that Caddy has loaded so far, by its log."""
+    return (stack.directory / f"{name}.log").read_text(encoding="utf-8").count("load complete")
+
+
+def inside(stack: stacks.Stack, name: str = "caddy") -> tuple[str, ...]:
     """The command that runs another in that Caddy's network."""
-    return (shutil.which("nsenter") or "nsenter", "-t", str(stack.pids["caddy"]), "-n")
+    return (shutil.which("nsenter") or "nsenter", "-t", str(stack.pids[name]), "-n")
 
 
-def start_upstream(stack: stacks.Stack, port: int) -> int:
+def start_upstream(stack: stacks.Stack, port: int, name: str = "caddy") -> int:
     """Start the sample upstream in there."""
-    log = stack.directory / "upstream-apart.log"
-    stack.pids["upstream-apart"] = stack.processes.start(
-        log.stem,
-        [*inside(stack), sys.executable, str(Path(__file__).with_name("upstream.py")), str(port)],
+    own = f"upstream-of-{name}"
+    log = stack.directory / f"{own}.log"
+    stack.pids[own] = stack.processes.start(
+        own,
+        [*inside(stack, name), sys.executable, str(Path(__file__).with_name("upstream.py")), str(port)],
         core=stack.cores.driving,
         environ=stack.environ,
         ready=lambda: "listens" in log.read_text(encoding="utf-8"),
     )
-    return stack.pids["upstream-apart"]
+    return stack.pids[own]
 
 
 @contextlib.contextmanager
-def visiting(stack: stacks.Stack) -> Iterator[None]:
+def visiting(stack: stacks.Stack, name: str = "caddy") -> Iterator[None]:
     """Let this thread's own connections go into that Caddy's network meanwhile (setns(2))."""
-    with Path("/proc/thread-self/ns/net").open() as home, Path(f"/proc/{stack.pids['caddy']}/ns/net").open() as there:
+    with Path("/proc/thread-self/ns/net").open() as home, Path(f"/proc/{stack.pids[name]}/ns/net").open() as there:
         _setns(there.fileno())
         try:
             yield

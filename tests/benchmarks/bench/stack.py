@@ -43,6 +43,9 @@ WAITRESS_HOST = "waitress.bench.example"
 PEER_HOST = "peer.bench.example"
 ACTOR = Actor(kind="cli", name="bench")
 ARGOS = (sys.executable, "-m", "argos")
+UNIT_NICE = 10
+"""As ``roles/runtime/templates/argos.service.j2`` says."""
+
 CHECKOUT = Path(__file__).resolve().parents[3]
 
 
@@ -230,11 +233,14 @@ def start_gate(stack: Stack) -> int:
     return stack.pids["gate"]
 
 
-def start_panel(stack: Stack) -> int:
-    """Start ``argos serve`` beside Caddy; it also beats the epoch that the gate's cache needs."""
+def start_panel(stack: Stack, *, nice: int = 0) -> int:
+    """Start ``argos serve`` beside Caddy; it also beats the epoch that the gate's cache needs.
+
+    ``nice`` is 0 where it decides, so that it is compared as an equal; elsewhere :data:`UNIT_NICE`.
+    """
     stack.pids["argos"] = stack.processes.start(
         "argos",
-        [*ARGOS, "serve"],
+        ["nice", "-n", str(nice), *ARGOS, "serve"],
         core=stack.cores.measured,
         environ=stack.environ,
         ready=lambda: listens(stack.directory / "panel.sock"),

@@ -1,14 +1,17 @@
-"""A document of a thousand hosts: all with sign-on and a rate limit, a WAF in four policies."""
+"""A document of a thousand hosts: all with sign-on and a limit, a WAF in four policies, 100 with an exclusion."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from argos.edge.model import Waf
 
 from bench import stack as stacks
 
 HOSTS = 1000
 UPSTREAM_PORT = 8000
 
+CAN_EXCLUDE = "exclusions" in Waf.__struct_fields__
 POLICIES = (
     {"mode": "block", "paranoia": 1},
     {"mode": "detect", "paranoia": 1},
@@ -18,16 +21,21 @@ POLICIES = (
 
 
 def host(number: int) -> dict[str, Any]:
-    """One of them. The limit is never reached; the last one has no WAF, so that what it serves is its decision."""
+    """One of them; the first is there to be flooded, the limit of the others is never reached.
+
+    The last has no WAF, so that what it serves is the way to it and its decision.
+    """
     declared: dict[str, Any] = {
         "name": name(number),
         "upstreams": [{"url": f"http://127.0.0.1:{UPSTREAM_PORT}"}],
         "auth": {"required": True},
-        "rate_limit": {"requests": 20_000, "window": 1, "key": "global"},
+        "rate_limit": {"requests": 20_000, "window": 1, "key": "global"} if number else {"requests": 10, "window": 60},
         "access_log": False,
     }
     if number < HOSTS - 1:
-        declared["waf"] = POLICIES[number % len(POLICIES)]
+        declared["waf"] = dict(POLICIES[number % len(POLICIES)])
+        if number % 10 == 0 and CAN_EXCLUDE:
+            declared["waf"]["exclusions"] = [{"id": 942100, "parameter": "ARGS:q", "path": f"/save/{number}"}]
     return declared
 
 
@@ -37,6 +45,7 @@ def name(number: int) -> str:
 
 
 LAST = name(HOSTS - 1)
+FLOODED = name(0)
 
 
 def document(hosts: int = HOSTS) -> dict[str, Any]:

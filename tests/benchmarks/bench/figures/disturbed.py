@@ -28,7 +28,7 @@ def logins(run: Run) -> Figures:
         stack = stacks.Stack(run.directory, run.cores, processes, stacks.find_caddy())
         state = stacks.prepare(stack)
         people = _add_people(stack)
-        stacks.start_panel(stack)
+        stacks.start_panel(stack, nice=stacks.UNIT_NICE)
         stacks.start_gate(stack)
         stacks.start_caddy(stack, "caddy", state)
         script = Path(__file__).parent.parent / "logins.py"
@@ -62,7 +62,7 @@ def applies(run: Run) -> Figures:
         apart.start_caddy(stack)
         apart.start_upstream(stack, thousand.UPSTREAM_PORT)
         stacks.begin_session(stack)
-        stacks.start_panel(stack)
+        stacks.start_panel(stack, nice=stacks.UNIT_NICE)
         stacks.start_gate(stack)
         path = stack.directory / "document.json"
         path.write_text(json.dumps(thousand.document()), encoding="utf-8")
