@@ -32,6 +32,7 @@ from argos.vault import Vault
 
 PANEL = "argos.home.example"
 ACTOR = Actor("cli", "test")
+DOWNLOAD = 40 * 1024 * 1024  # more than all buffers on the way hold
 IDENTITY = ("X-Auth-User", "X-Auth-Email", "X-Auth-Name", "X-Auth-Provider")
 
 
@@ -92,13 +93,16 @@ class EchoHandler(BaseHTTPRequestHandler):
     upstream: EchoUpstream
 
     def answer(self) -> None:
-        """Any request; ``/held`` waits for the test, ``/events`` and ``/hints`` are what their names say."""
+        """Any request; ``/held`` waits for the test, ``/events``, ``/download``, ``/hints`` are what they say."""
         path = urlsplit(self.path).path
         self.upstream.seen(path, self.headers.get("Host", ""))
         if path == "/held":
             self.upstream.held.wait(20)
         if path == "/events":
             self.events()
+            return
+        if path == "/download":
+            self.download()
             return
         if path == "/hints":
             self.wfile.write(b"HTTP/1.1 103 Early Hints\r\nSet-Cookie: argos_session=planted\r\n\r\n")
@@ -128,6 +132,14 @@ class EchoHandler(BaseHTTPRequestHandler):
         self.wfile.write(b"data: first\n\n")
         self.upstream.held.wait(20)
         self.close_connection = True
+
+    def download(self) -> None:
+        """``DOWNLOAD`` bytes, as fast as they are read."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(DOWNLOAD))
+        self.end_headers()
+        for _unused in range(0, DOWNLOAD, 65536):
+            self.wfile.write(bytes(65536))
 
     def read_body(self) -> int:
         """Read the body and count it; trailers are merged into the headers, as some servers do."""
