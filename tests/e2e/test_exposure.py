@@ -231,7 +231,7 @@ def test_no_secret_is_in_a_log_the_journal_caddys_configuration_or_a_readable_fi
     )
     until(
         "the panel answers again",
-        lambda: visitor.get(f"https://{declaration.panel}/login").status_code == 200,
+        lambda: visitor.get(f"https://{declaration.panel}/login").status_code < 400,
         within=30,
     )
     hits = json.loads(guest.run("python3", "-c", _SEARCH, stdin=asked, timeout=180))
