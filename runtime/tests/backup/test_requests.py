@@ -18,24 +18,30 @@ def guest(tmp_path: Path) -> Guest:
         return guest
 
 
+def taken_as_the_unit_does(guest: Guest) -> None:
+    guest.settings.backup_request.rename(guest.settings.backup_request.with_name("taken"))
+
+
 def test_a_request_is_answered_by_the_next_run(guest: Guest) -> None:
     with guest.services() as here:
         request = here.backups.ask_for(ACTOR)
         assert here.backups.run_of(request) is None
         with pytest.raises(Conflict):
             here.backups.ask_for(ACTOR)
+        taken_as_the_unit_does(guest)
         done = guest.run("backup", "create", "--requested")
         assert done.returncode == 0, done.stderr
         run = here.backups.run_of(request)
         assert run is not None
         assert (run.state, run.name) == ("ok", here.backups.listing()[0].name)
-    assert not guest.settings.backup_request.exists()
+    assert list(guest.settings.backup_request.parent.glob("*taken*")) == []
 
 
 def test_a_failure_is_on_record_with_its_reason(guest: Guest) -> None:
     guest.settings.backup_dir.joinpath(".lock").mkdir()
     with guest.services() as here:
         request = here.backups.ask_for(ACTOR)
+        taken_as_the_unit_does(guest)
         done = guest.run("backup", "create", "--requested")
         assert done.returncode != 0
         run = here.backups.run_of(request)

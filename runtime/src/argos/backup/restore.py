@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,12 +20,13 @@ from sqlalchemy import delete, func, select
 
 from argos.audit import Actor, Audit
 from argos.backup import archive, caddy_storage, swapping
+from argos.backup.journal import end_journal
 from argos.backup.service import RESERVE, check_database
 from argos.clock import Clock
 from argos.edge import files
 from argos.edge.plan import State
 from argos.edge.revisions import active_id, read_state
-from argos.errors import ArgosError, Refused, Unavailable
+from argos.errors import Refused, Unavailable
 from argos.scrub import Scrubber
 from argos.settings import Settings
 from argos.storage import tables
@@ -34,10 +34,8 @@ from argos.storage.engine import Storage
 from argos.storage.upgrade import REVISIONS
 from argos.vault import Vault, WrongMasterKey, key_id, unwrap_data_key
 
-JOURNAL = "restore.journal"
 KEPT_TREES = 2
 """So many replaced states stay; older ones go at the next restore."""
-_TIME = re.compile(r"\d{8}T\d{6}Z")
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -151,31 +149,6 @@ def stage(
     return difference
 
 
-def write_journal(settings: Settings, clock: Clock) -> None:
-    """From here on the restore is carried out, whatever happens to this process."""
-    import time
-
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(clock.now()))
-    files.replace(settings.data_dir / JOURNAL, stamp.encode(), 0o600)
-
-
-def journal(settings: Settings) -> str | None:
-    """The time at which an unfinished restore began, None when there is none.
-
-    Raises:
-        Unavailable: the journal is not readable.
-    """
-    try:
-        text = (settings.data_dir / JOURNAL).read_text(encoding="ascii")
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError):
-        text = ""
-    if not _TIME.fullmatch(text):
-        raise Unavailable(f"{settings.data_dir / JOURNAL} is not readable")
-    return text
-
-
 def swap_database(settings: Settings, stamp: str) -> None:
     """The runtime's tree; as its owner. Repeatable."""
     # The checkpoint of the record too: it would say of the restored database that it was set back.
@@ -209,8 +182,7 @@ def conclude(settings: Settings, clock: Clock) -> None:
         msgspec.json.encode(render(state, context, fallback=without)).decode() for without in (False, True)
     )
     ActiveConfig(settings.edge_dir).keep(config, fallback)
-    (settings.data_dir / JOURNAL).unlink()
-    files.sync_directory(settings.data_dir)
+    end_journal(settings)
 
 
 def _unpack(opened: Opened, database: Path, taker: caddy_storage.Child | None) -> int:
@@ -352,7 +324,3 @@ def _drop_old(tree: Path) -> None:
     kept = sorted(path for path in tree.glob(f"{swapping.KEPT}*") if path.is_dir() and not path.is_symlink())
     for path in kept[:-KEPT_TREES]:
         shutil.rmtree(path, ignore_errors=True)
-
-
-class RestoreUnfinished(ArgosError):
-    """A restore was interrupted while the trees change places."""

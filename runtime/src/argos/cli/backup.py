@@ -39,9 +39,9 @@ def create(options: argparse.Namespace) -> int:
     settings = read_settings()
     collector = caddy_storage.collector(settings.caddy_storage) if settings.caddy_storage.is_dir() else None
     with services() as here:
-        request, actor = (_request(settings), here.actor) if options.requested else ("", here.actor)
+        request = _request(settings) if options.requested else ""
         caddy = caddy_storage.collected(collector) if collector else {}
-        made = here.application.backups.create(actor, caddy, request)
+        made = here.application.backups.create(here.actor, caddy, request)
     _print_backups([made], options.json)
     return OK
 
@@ -106,13 +106,13 @@ def restore(options: argparse.Namespace) -> int:
 
 def _stage(settings: Settings, options: argparse.Namespace, former: bytes | None, actor: Any, *, taker: bool) -> None:
     """In children: Caddy's files by ``argos-caddy``, everything else by ``argos``, the journal last."""
-    from argos.backup import caddy_storage
+    from argos.backup import caddy_storage, journal
     from argos.backup import restore as restoring
     from argos.clock import SystemClock
 
     if not settings.data_dir.is_dir() or not settings.caddy_storage.is_dir():
         raise Stop(CONFIGURATION, f"{settings.data_dir} or {settings.caddy_storage} is not there; run the roles first.")
-    if restoring.journal(settings) is not None:
+    if _stamp(settings):
         raise Stop(UNAVAILABLE, "a restore was interrupted; `argos restore --resume` ends it.")
     with _opened(options.file) as source:
         digest = _digest(source)
@@ -126,7 +126,7 @@ def _stage(settings: Settings, options: argparse.Namespace, former: bytes | None
             )  # fmt: skip
             if caddy is not None:
                 caddy_storage.staged(caddy)
-                restoring.write_journal(settings, SystemClock())
+                journal.write_journal(settings, SystemClock())
             _print_difference(difference, options.json, done=taker)
 
         try:
@@ -141,8 +141,8 @@ def _carry_out(settings: Settings) -> int:
     from argos.backup import restore as restoring
     from argos.clock import SystemClock
 
-    stamp = restoring.journal(settings)
-    if stamp is None:
+    stamp = _stamp(settings)
+    if not stamp:
         return OK
     _as_owner(settings.data_dir, lambda: restoring.swap_database(settings, stamp))
     _as_owner(settings.caddy_storage, lambda: restoring.swap_caddy(settings, stamp))
@@ -150,10 +150,21 @@ def _carry_out(settings: Settings) -> int:
     return OK
 
 
-def _resume(settings: Settings) -> int:
-    from argos.backup import restore as restoring
+def _stamp(settings: Settings) -> str:
+    """The journal's time, empty without one; root may lack the right to enter the directory, its owner does not."""
+    from argos.backup.journal import journal
 
-    if restoring.journal(settings) is None:
+    reading, writing = os.pipe()
+    try:
+        _as_owner(settings.data_dir, lambda: print(journal(settings) or "", end=""), writing)
+        os.close(writing)
+        return os.read(reading, 64).decode("ascii")
+    finally:
+        os.close(reading)
+
+
+def _resume(settings: Settings) -> int:
+    if not _stamp(settings):
         print("No restore was interrupted.")
         return OK
     _carry_out(settings)
@@ -161,8 +172,14 @@ def _resume(settings: Settings) -> int:
     return OK
 
 
-def _as_owner(directory: Path, work: Callable[[], None], waits_for: Any = None) -> None:
+def _as_owner(directory: Path, work: Callable[[], None], output: int = 1, waits_for: Any = None) -> None:
     """Do ``work`` in a child that became the owner of ``directory``; its error is this command's.
+
+    Args:
+        directory: whose owner.
+        work: what.
+        output: the descriptor that takes what it prints.
+        waits_for: the helper to which the child alone speaks from here on.
 
     Raises:
         Stop: with the child's message, which it has printed, and exit code.
@@ -182,6 +199,7 @@ def _as_owner(directory: Path, work: Callable[[], None], waits_for: Any = None) 
         return
     code = OK
     try:
+        os.dup2(output, 1)
         become_owner(directory)
         forbid_dumps()
         work()
@@ -252,11 +270,12 @@ def _former_key(from_stdin: bool = False) -> bytes | None:
 
 
 def _request(settings: Settings) -> str:
-    """The id that the panel or a module wrote into the request's file; then the file is gone."""
+    """The id that the panel or a module wrote down; the unit has put it aside as ``taken``."""
+    taken = settings.backup_request.with_name("taken")
     try:
-        with settings.backup_request.open("rb") as stream:
+        with taken.open("rb") as stream:
             text = stream.read(64).decode("ascii", "replace").strip()
-        settings.backup_request.unlink()
+        taken.unlink()
     except FileNotFoundError:
         return ""
     return text if re.fullmatch(r"[0-9a-f]{32}", text) else ""

@@ -10,12 +10,15 @@ from argos.cli.exits import CONFIGURATION, UNAVAILABLE, Stop
 
 def serve(_options: argparse.Namespace) -> int:
     """Serve panel, API and admin API until told to stop."""
+    from argos.backup.journal import journal
     from argos.cli.session import read_settings, settle
     from argos.serving.process import start_logging
 
     settings = read_settings()
     settle(settings)
     start_logging(settings.log_level)
+    if journal(settings) is not None:
+        raise Stop(UNAVAILABLE, "a restore was interrupted, and half of one is not served: argos restore --resume")
     from argos.application import Application
     from argos.serving.serve import migrate_apart
     from argos.serving.serve import serve as serve_application

@@ -1,0 +1,138 @@
+"""A backup made by module and playbook, and a guest put back by one: near the end, as everybody is signed out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lab.admin_api import AdminApi, Declaration
+from lab.guest import CHECKOUT, Guest
+from lab.people import Panel, Person
+from lab.playbook import Tasks
+from lab.polling import until
+from lab.visitor import Visitor
+
+SERVICES = ("argos", "argos-gate", "argos-caddy")
+LATER = "e2e-after-the-backup"
+
+
+@pytest.fixture
+def tasks(guest: Guest, tmp_path: Path) -> Tasks:
+    return Tasks(guest, tmp_path)
+
+
+@pytest.fixture
+def archives(guest: Guest) -> Iterator[None]:
+    """Leave no archive of the suite behind."""
+    before = set(guest.shell("ls /var/lib/argos-backups").split())
+    yield
+    for name in set(guest.shell("ls /var/lib/argos-backups").split()) - before:
+        guest.run("rm", "-f", f"/var/lib/argos-backups/{name}")
+
+
+def play(guest: Guest, name: str, *arguments: str) -> str:
+    """Run one of the collection's playbooks as the operator does."""
+    done = subprocess.run(
+        [Path(sys.executable).parent / "ansible-playbook", "-i", guest.state / "inventory.yml",
+         CHECKOUT / "playbooks" / f"{name}.yml", *arguments],
+        cwd=CHECKOUT,
+        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".build"), "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True, text=True, check=False, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+def usernames(api: AdminApi) -> set[str]:
+    return {person["username"] for person in api.get("/v1/users")["users"]}
+
+
+@pytest.mark.usefixtures("archives")
+def test_the_module_makes_one_when_there_is_no_fresh_one(tasks: Tasks, guest: Guest) -> None:
+    planned = tasks.run("backup", "--check", max_age=0)
+    assert planned.changed
+    made = tasks.run("backup")
+    assert made.changed
+    path = made.result["path"]
+    assert guest.run("sha256sum", path).split()[0] == made.result["sha256"]
+    assert guest.run("stat", "-c", "%U %a", path).strip() == "argos 600"
+    assert "sound" in guest.run("argos", "backup", "verify", path)
+    again = tasks.run("backup", max_age=60)
+    assert not again.changed
+    assert again.result["name"] == made.result["name"]
+
+
+@pytest.mark.threat("DAT-6")
+@pytest.mark.usefixtures("archives")
+def test_a_fetched_backup_puts_the_guest_back_and_signs_everybody_out(
+    guest: Guest, api: AdminApi, declaration: Declaration, alice: Person, panel: Panel, visitor: Visitor, tmp_path: Path
+) -> None:
+    guarded = f"https://{declaration.name('e2e-guarded')}/"
+    authority = guest.run("sha256sum", "/var/lib/argos-caddy/pki/authorities/local/root.key")
+    play(guest, "backup", "-e", f"argos_backup_dest={tmp_path}")
+    (fetched,) = tmp_path.glob("*.backup")
+    for planted in (b"PRIVATE KEY", b"SQLite format", alice.username.encode()):
+        assert planted not in fetched.read_bytes()
+
+    panel.sign_in(visitor, alice, guarded)
+    assert visitor.navigate(guarded).status_code == 200
+    hosts = {host["name"] for host in api.get("/v1/hosts")["hosts"]}
+    assert api.request("POST", "/v1/users", {"username": LATER, "password": "some long password"}).status == 201
+    document = {"owner": "e2e-later", "hosts": [declaration.host("e2e-later")]}
+    assert api.request("POST", "/v1/config/apply", document).status == 200
+    guest.shell("echo another > /var/lib/argos-caddy/pki/authorities/local/root.key")
+
+    refused = guest.attempt("argos", "restore", "/nowhere")
+    assert refused[0] == 66
+    shown = play(guest, "restore", "-e", f"argos_restore_file={fetched}", "--check")
+    assert LATER in shown
+    assert LATER in usernames(api), "check mode restored"
+
+    play(guest, "restore", "-e", f"argos_restore_file={fetched}", "-e", "argos_restore_force=true")
+
+    guest.wait_for_units(*SERVICES)
+    until("the runtime answers", lambda: api.request("GET", "/v1/health").status == 200, within=30)
+    assert LATER not in usernames(api)
+    assert {host["name"] for host in api.get("/v1/hosts")["hosts"]} == hosts
+    assert guest.run("sha256sum", "/var/lib/argos-caddy/pki/authorities/local/root.key") == authority
+    answer = visitor.navigate(guarded)
+    assert answer.status_code == 302, "a session outlived the restore"
+    assert visitor.get(f"https://{declaration.name('e2e-later')}/").status_code == 421
+    panel.sign_in(visitor, alice, guarded)
+    assert visitor.navigate(guarded).status_code == 200
+    assert guest.run("ls", "/var/lib/argos-backups/.restore-upload", check=False) == ""
+
+
+@pytest.mark.threat("DAT-6")
+@pytest.mark.usefixtures("archives")
+def test_a_restore_killed_while_the_trees_change_places_is_ended_by_the_next_start(
+    guest: Guest, api: AdminApi, declaration: Declaration, visitor: Visitor
+) -> None:
+    made = json.loads(guest.run("argos", "backup", "create", "--json"))[0]["name"]
+    assert api.request("POST", "/v1/users", {"username": LATER, "password": "some long password"}).status == 201
+    guest.python(
+        """
+import os, signal, subprocess, sys, time
+journal = "/var/lib/argos/restore.journal"
+run = subprocess.Popen(["argos", "restore", "--force", sys.argv[1]], start_new_session=True)
+until = time.monotonic() + 60
+while not os.path.exists(journal):
+    assert run.poll() is None and time.monotonic() < until, "it ended before its journal"
+os.killpg(run.pid, signal.SIGKILL)
+run.wait()
+""",
+        f"/var/lib/argos-backups/{made}",
+    )
+    guest.systemctl("restart", *SERVICES)
+    guest.wait_for_units(*SERVICES)
+    until("the runtime answers", lambda: api.request("GET", "/v1/health").status == 200, within=30)
+    assert guest.attempt("ls", "/var/lib/argos/restore.journal")[0] != 0
+    assert LATER not in usernames(api)
+    assert visitor.navigate(f"https://{declaration.name('e2e-guarded')}/").status_code == 302
+    foreign = "find /var/lib/argos ! -user argos -print; find /var/lib/argos-caddy ! -user argos-caddy -print"
+    assert guest.shell(foreign) == ""
