@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from argos.doctor.backups import check_backups
 from argos.doctor.clients import check_clients
 from argos.doctor.configuration import check_configuration
 from argos.doctor.crowdsec import check_lapi, check_machine
@@ -41,6 +42,7 @@ def examine(
         *([check_record(settings)] if whole_record and sound else []),
         check_disk([settings.data_dir, settings.edge_dir, settings.access_log.parent]),
         check_clock(settings.database),
+        check_backups(settings.database),
         check_caddy(settings.caddy_socket, settings.edge_dir / "caddy.json"),
         check_configuration(settings.database),
         gate or check_gate(settings.gate_socket),
