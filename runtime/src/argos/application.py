@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from argos.backup.service import Backups
     from argos.edge.apply import ApplyEngine
     from argos.edge.history import History
+    from argos.edge.certificate_status import CertificateStatus
     from argos.edge.secret_use import DeclaredSecrets
     from argos.kept import Sweeper
     from argos.key_rotation import KeyRotation
@@ -187,6 +188,23 @@ class Application:
         from argos.threat.service import Decisions
 
         return Decisions(self.storage, self.audit, self.sessions, self.lapi, self.state)
+
+    def certificates(self) -> list[CertificateStatus]:
+        """Every certificate that the edge serves or should, by name.
+
+        Raises:
+            Unavailable: Caddy does not answer.
+        """
+        from argos.edge.caddy import CaddyAdmin
+        from argos.edge.certificate_status import certificate_statuses
+
+        return certificate_statuses(
+            self.state(),
+            CaddyAdmin(self.settings.caddy_socket),
+            self.scrubber,
+            self.clock.now(),
+            with_panel=self.settings.mode == "behind_caddy",
+        )
 
     def state(self) -> State:
         """What is declared, as of the active revision."""

@@ -16,6 +16,7 @@ from falcon import testing
 EXPECTED = {
     "/": Needs.MEMBER,
     "/hosts": Needs.ADMIN,
+    "/certificates": Needs.ADMIN,
     "/decisions": Needs.ADMIN,
     "/history": Needs.ADMIN,
     "/history/{number}": Needs.ADMIN,
@@ -58,6 +59,7 @@ EXPECTED = {
     "/api/v1/revisions": Needs.ADMIN,
     "/api/v1/revisions/{number}": Needs.ADMIN,
     "/api/v1/revisions/{number}/rollback": Needs.ADMIN,
+    "/api/v1/certificates": Needs.ADMIN,
     "/api/v1/hosts": Needs.ADMIN,
     "/api/v1/hosts/{name}": Needs.ADMIN,
     "/api/v1/decisions": Needs.ADMIN,

@@ -10,6 +10,7 @@ from argos.api import errors
 from argos.api.access import AdminSocketAccess
 from argos.api.audit import AuditExport, AuditList, AuditVerdict
 from argos.api.backups import BackupList, BackupRequest, OneBackup
+from argos.api.certificates import Certificates
 from argos.api.config import Apply, Config, Plan
 from argos.api.decisions import Decisions, OneDecision
 from argos.api.health import Health
@@ -38,6 +39,7 @@ def add_routes(app: falcon.App[Any, Any], prefix: str, application: Application)
         ("/revisions", RevisionList(application)),
         ("/revisions/{number}", OneRevision(application)),
         ("/revisions/{number}/rollback", RevisionRollback(application)),
+        ("/certificates", Certificates(application)),
         ("/hosts", HostList(application)),
         ("/hosts/{name}", OneHost(application)),
         ("/waf/events", WafEvents(application)),

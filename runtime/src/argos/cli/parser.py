@@ -75,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_oidc(commands)
     _add_backup(commands)
     _add_decision(commands)
+    _add_certificates(commands)
     _add_doctor(commands)
     return parser
 
@@ -510,6 +511,19 @@ def _add_decision(commands: Commands) -> None:
         crowdsec.credentials,
     )
     renew.add_argument("--json", action="store_true", help="for programs")
+
+
+def _add_certificates(commands: Commands) -> None:
+    from argos.cli import certificates
+
+    one = _add(
+        commands,
+        "certificates",
+        "list what is served over TLS, until when, and what went wrong",
+        "sudo argos certificates --json",
+        certificates.show,
+    )
+    one.add_argument("--json", action="store_true", help="for programs")
 
 
 def _add_doctor(commands: Commands) -> None:

@@ -12,6 +12,7 @@ from argos.panel import errors
 from argos.panel.access import Access
 from argos.panel.audit import AuditFile, AuditPage
 from argos.panel.backups import BackupFile, Backups
+from argos.panel.certificates import Certificates
 from argos.panel.decisions import Decisions
 from argos.panel.denied import Denied
 from argos.panel.forward_auth import ForwardAuth
@@ -41,6 +42,7 @@ def panel_app(application: Application) -> falcon.App[Any, Any]:
     errors.add_error_handlers(app)
     app.add_route("/", Overview(application))
     app.add_route("/hosts", Hosts(application))
+    app.add_route("/certificates", Certificates(application))
     app.add_route("/decisions", Decisions(application))
     app.add_route("/history", HistoryPage(application))
     app.add_route("/history/{number}", RevisionPage(application))

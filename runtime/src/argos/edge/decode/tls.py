@@ -103,7 +103,7 @@ def decode_certificate(fields: Fields) -> Certificate:
     if state == "present":
         if key is None:
             fields.wrong("key", "is missing", "the secret that holds the private key, as {secret: name}")
-        if not fields.given("certificate"):
+        if not fields.raw("certificate"):
             fields.wrong("certificate", "is missing", "a chain in PEM, its own certificate first")
         elif text:
             try:

@@ -1,0 +1,46 @@
+"""`argos certificates`: what the edge serves over TLS, until when, and what went wrong."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from argos.cli.exits import FAILED, OK
+
+if TYPE_CHECKING:
+    from argos.edge.certificate_status import CertificateStatus
+
+_TROUBLE = {"missing", "failing", "expired"}
+
+
+def show(options: argparse.Namespace) -> int:
+    """Print every certificate; exit code 1 when one is missing, has expired, or cannot be renewed."""
+    from argos.api.bodies import encode
+    from argos.cli.session import services
+
+    with services() as here:
+        found = here.application.certificates()
+    if options.json:
+        print(encode({"certificates": found}))
+    else:
+        print("\n".join(_line(status) for status in found) or "nothing is served over TLS")
+    return FAILED if any(status.condition in _TROUBLE for status in found) else OK
+
+
+def _line(status: CertificateStatus) -> str:
+    parts = [f"{status.name}: {status.condition}", status.source]
+    if status.issuer:
+        parts.append(f"by {status.issuer}")
+    if status.not_after is not None:
+        parts.append(f"until {_day(status.not_after)}")
+    if status.renew_at is not None:
+        parts.append(f"renewed from {_day(status.renew_at)}")
+    if status.error:
+        parts.append(f"last attempt {_day(status.failed_at or 0)}: {status.error}")
+    return ", ".join(parts)
+
+
+def _day(when: int) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d %H:%M UTC")
