@@ -14,6 +14,7 @@ from argos.edge.crosscheck import crosscheck
 from argos.edge.decode import decode_document
 from argos.edge.plan import State, plan
 from argos.edge.render import render
+from argos.edge.secret_use import _refuse_unfit
 from argos.errors import Invalid
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -201,3 +202,15 @@ def test_a_spec_of_before_these_fields_reads_as_it_was() -> None:
     rows = [("host", "a.home.example", '{"name":"a.home.example","tls":{"mode":"auto","email":"me@home.example"}}', "")]
     (old,) = State.from_rows(rows).hosts()
     assert old.tls == decode_document({"hosts": [host(mode="auto", email="me@home.example")]}).hosts[0].tls
+
+
+@pytest.mark.threat("SEC-2")
+def test_a_text_that_is_no_cloudflare_token_is_refused_before_caddy_could_quote_it() -> None:
+    state = state_of(dns_providers=[CLOUDFLARE])
+    for good in ("known", "other"):
+        _refuse_unfit(state, good, "cf-T0ken_that-nobody-may-ever-read-4711")
+    _refuse_unfit(state, "other", "any text")
+    with pytest.raises(Invalid) as caught:
+        _refuse_unfit(state, "known", "no token")
+    assert [(error.resource, error.field) for error in caught.value.errors] == [("secret/known", "value")]
+    assert "no token" not in str(caught.value)

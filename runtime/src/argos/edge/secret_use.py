@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _MACHINE = "crowdsec-machine"  # the runtime's own credentials at LAPI
 _HEADER = re.compile(r"(?:^|[._])headers?\.")
+# As caddy-dns/cloudflare wants it: with another it starts no configuration, and quotes the token.
+_CLOUDFLARE_TOKEN = re.compile(r"[A-Za-z0-9_-]{35,50}")
+_TOKEN_SHAPE = "35 to 50 letters, digits, dashes and underscores"  # noqa: S105 - a shape
 _ONE_LINE = "one line without control characters, as it is a header's value (RFC 9110 §5.5)"
 
 
@@ -152,10 +155,14 @@ def _problem(secrets: NamedSecrets, name: str) -> str | None:
 
 def _refuse_unfit(state: State, name: str, value: str) -> None:
     problem = header_value_problem(value)
-    if problem is None:
+    no_token = _CLOUDFLARE_TOKEN.fullmatch(value) is None
+    if problem is None and not no_token:
         return
     for (kind, resource), stored in sorted(state.resources.items(), key=lambda item: item[0]):
         for place, secret in secret_places(stored.value):
-            if secret == name and _HEADER.search(place):
+            if secret == name and kind == "dns_provider" and place == "api_token.secret" and no_token:
+                said = f"is no API token of Cloudflare's, and {kind}/{resource} uses it as one"
+                raise Invalid([FieldError(f"secret/{name[:63]}", "value", said, _TOKEN_SHAPE)])
+            if problem is not None and secret == name and _HEADER.search(place):
                 said = f"{problem}, and {kind}/{resource} sends it as {place.removesuffix('.secret')}"
                 raise Invalid([FieldError(f"secret/{name[:63]}", "value", said, _ONE_LINE)])

@@ -21,10 +21,9 @@ import (
 func init() { caddy.RegisterModule(Encoder{}) }
 
 const (
-	redacted    = "[redacted]"
-	shortest    = 6 // bytes; what is shorter would blank half of every line
-	valueLimit  = 64 << 10
-	secretFiles = "secret-"
+	redacted   = "[redacted]"
+	shortest   = 6 // bytes; what is shorter would blank half of every line
+	valueLimit = 64 << 10
 )
 
 // Encoder is the module caddy.logging.encoders.scrubbed: another encoder's lines less the contents of the credential files.
@@ -96,7 +95,7 @@ func (k *known) replacer() *strings.Replacer {
 }
 
 func replacerOf(directory string) *strings.Replacer {
-	files, _ := filepath.Glob(filepath.Join(directory, secretFiles+"*")) // the pattern is ours: it cannot be bad
+	files, _ := filepath.Glob(filepath.Join(directory, "[^.]*")) // the pattern is ours: it cannot be bad
 	var values []string
 	for _, file := range files {
 		content, err := os.ReadFile(file)
@@ -106,9 +105,8 @@ func replacerOf(directory string) *strings.Replacer {
 		}
 		values = append(values, value)
 		// As it stands in JSON, and in JSON that is quoted in JSON.
-		once, _ := json.Marshal(value)
-		twice, _ := json.Marshal(string(once[1 : len(once)-1]))
-		values = append(values, string(once[1:len(once)-1]), string(twice[1:len(twice)-1]))
+		once := quoted(value)
+		values = append(values, once, quoted(once), escaped(value), escaped(escaped(value)))
 	}
 	if len(values) == 0 {
 		return nil
@@ -120,4 +118,19 @@ func replacerOf(directory string) *strings.Replacer {
 		pairs = append(pairs, value, redacted)
 	}
 	return strings.NewReplacer(pairs...)
+}
+
+// quoted is a text as zap writes it in JSON, less the quotes.
+func quoted(text string) string {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(text) // a text can always be encoded
+	return strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(out.String()), `"`), `"`)
+}
+
+// escaped is a text as encoding/json writes it, with <, > and & as code points.
+func escaped(text string) string {
+	out, _ := json.Marshal(text) // a text can always be encoded
+	return string(out[1 : len(out)-1])
 }
