@@ -123,7 +123,8 @@ def specification(options: dict[str, dict]) -> dict[str, dict]:
     result = {}
     for name, option in options.items():
         spec = {key: value for key, value in option.items() if key not in {"description", "options"}}
-        if option["type"] != "bool" and any(word in name for word in ("secret", "token")):
+        named = any(word in name for word in ("secret", "token")) or "secret" in option.get("options", {})
+        if option["type"] != "bool" and named:
             spec["no_log"] = False  # a secret's name or a method, never a value
         if "options" in option:
             spec["options"] = specification(option["options"])

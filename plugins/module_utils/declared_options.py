@@ -25,6 +25,7 @@ _CERTIFICATE = {
     },
     "key": {
         "type": "dict",
+        "no_log": False,
         "options": {
             "secret": {
                 "type": "str",
