@@ -38,8 +38,8 @@ from argos.vault import Vault
 if TYPE_CHECKING:
     from argos.backup.service import Backups
     from argos.edge.apply import ApplyEngine
-    from argos.edge.history import History
     from argos.edge.certificate_status import CertificateStatus
+    from argos.edge.history import History
     from argos.edge.secret_use import DeclaredSecrets
     from argos.kept import Sweeper
     from argos.key_rotation import KeyRotation
