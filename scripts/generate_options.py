@@ -123,7 +123,9 @@ def specification(options: dict[str, dict]) -> dict[str, dict]:
     result = {}
     for name, option in options.items():
         spec = {key: value for key, value in option.items() if key not in {"description", "options"}}
-        named = any(word in name for word in ("secret", "token")) or "secret" in option.get("options", {})
+        # ansible-test reads "pass" in "passes" and a key in each "key"; a limit's own has choices.
+        words = ("secret", "token", "passes")
+        named = any(word in name for word in words) or "secret" in option.get("options", {}) or name == "key"
         if option["type"] != "bool" and named:
             spec["no_log"] = False  # a secret's name or a method, never a value
         if "options" in option:

@@ -497,7 +497,8 @@ options:
             elements: str
           policy:
             description:
-            - Name of a policy that O(waf_policies) declares. Paranoia level and custom rules are then the policy's.
+            - Name of a policy that C(waf_policies) of M(argos.edge.config) or module M(argos.edge.waf_policy) declares.
+              Paranoia level and custom rules are then the policy's.
             type: str
           exclusions:
             description:
@@ -982,7 +983,7 @@ options:
             - Show the page, with status 503.
             - The default is V(false).
             type: bool
-          message:
+          text:
             description:
             - Text of the page.
             - The default is V(This site is being worked on. Please come back in a while.).
@@ -1169,7 +1170,7 @@ options:
         type: int
       outbound_threshold:
         description:
-        - Anomaly score at which an answer is refused, 1 to 1000, with O(waf_policies.response).
+        - Anomaly score at which an answer is refused, 1 to 1000, with V(response).
         - The default is V(4).
         type: int
       exclusions:

@@ -252,7 +252,8 @@ options:
         elements: str
       policy:
         description:
-        - Name of a policy that O(waf_policies) declares. Paranoia level and custom rules are then the policy's.
+        - Name of a policy that C(waf_policies) of M(argos.edge.config) or module M(argos.edge.waf_policy) declares.
+          Paranoia level and custom rules are then the policy's.
         type: str
       exclusions:
         description:
@@ -734,7 +735,7 @@ options:
         - Show the page, with status 503.
         - The default is V(false).
         type: bool
-      message:
+      text:
         description:
         - Text of the page.
         - The default is V(This site is being worked on. Please come back in a while.).

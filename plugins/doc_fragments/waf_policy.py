@@ -47,7 +47,7 @@ options:
     type: int
   outbound_threshold:
     description:
-    - Anomaly score at which an answer is refused, 1 to 1000, with O(response).
+    - Anomaly score at which an answer is refused, 1 to 1000, with V(response).
     - The default is V(4).
     type: int
   exclusions:

@@ -223,7 +223,8 @@ _HOST = {
                         "type": "int"
                     },
                     "passes": {
-                        "type": "int"
+                        "type": "int",
+                        "no_log": False
                     },
                     "status": {
                         "type": "str"
@@ -388,7 +389,8 @@ _HOST = {
                     "ip",
                     "header",
                     "global"
-                ]
+                ],
+                "no_log": False
             },
             "header": {
                 "type": "str"
@@ -418,7 +420,8 @@ _HOST = {
                     "ip",
                     "header",
                     "global"
-                ]
+                ],
+                "no_log": False
             },
             "header": {
                 "type": "str"
@@ -579,7 +582,8 @@ _HOST = {
                                         "type": "int"
                                     },
                                     "passes": {
-                                        "type": "int"
+                                        "type": "int",
+                                        "no_log": False
                                     },
                                     "status": {
                                         "type": "str"
@@ -716,7 +720,7 @@ _HOST = {
             "enabled": {
                 "type": "bool"
             },
-            "message": {
+            "text": {
                 "type": "str"
             },
             "retry_after": {

@@ -220,7 +220,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"name": "*.home.example", "www": "add"}, "www"),
     ({"trailing_slash": True}, "trailing_slash"),
     ({"lan_networks": ["100.64.0.0/10"]}, "lan_networks"),
-    ({"maintenance": {"enabled": True, "message": "a\x00b"}}, "maintenance.message"),
+    ({"maintenance": {"enabled": True, "text": "a\x00b"}}, "maintenance.text"),
     ({"maintenance": {"retry_after": 0}}, "maintenance.retry_after"),
     ({"grpc": True, "compression": True}, "compression"),
     ({"raw_unrestricted": True}, "raw_unrestricted"),

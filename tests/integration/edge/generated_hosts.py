@@ -150,9 +150,7 @@ def host(draw: st.DrawFn, name: str) -> dict[str, Any]:
                 response_headers=headers(TEXT),
                 keep_headers=st.lists(st.sampled_from(["api_key", "my.app", "a_b.c"]), max_size=2, unique=True),
                 trailing_slash=st.sampled_from(["keep", "add", "remove"]),
-                maintenance=some(
-                    enabled=st.booleans(), message=TEXT, retry_after=st.integers(1, 86400), allow=NETWORKS
-                ),
+                maintenance=some(enabled=st.booleans(), text=TEXT, retry_after=st.integers(1, 86400), allow=NETWORKS),
                 grpc=st.booleans(),
                 access_log=st.booleans(),
                 tls=st.sampled_from([{"mode": "internal"}, {"mode": "off"}]),

@@ -315,7 +315,7 @@ def test_lan_only_goes_by_the_clients_real_address(edge: Edge, echo: EchoUpstrea
 
 
 def test_maintenance_is_a_page_for_all_but_the_allowed(edge: Edge, echo: EchoUpstream) -> None:
-    page = {"enabled": True, "message": "Back <soon> {env.HOME}\nat 8", "retry_after": 90, "allow": ["192.168.1.0/24"]}
+    page = {"enabled": True, "text": "Back <soon> {env.HOME}\nat 8", "retry_after": 90, "allow": ["192.168.1.0/24"]}
     declare(edge, echo, maintenance=page, auth={"required": True})
     shown = edge.ask(HOST, headers=client("203.0.113.9"))
     assert (shown.status, shown.one("Retry-After")) == (503, "90")

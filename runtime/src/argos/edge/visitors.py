@@ -41,7 +41,7 @@ def _not_from(networks: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _maintenance_page(maintenance: Maintenance) -> dict[str, Any]:
-    lines = "<br>".join(operator_text(html.escape(line)) for line in maintenance.message.split("\n"))
+    lines = "<br>".join(operator_text(html.escape(line)) for line in maintenance.text.split("\n"))
     return {
         "handler": "static_response",
         "status_code": 503,

@@ -68,7 +68,7 @@ def decode_maintenance(fields: Fields) -> Maintenance:
     defaults = Maintenance()
     maintenance = Maintenance(
         fields.boolean("enabled", False),
-        fields.text("message", defaults.message, limit=2000, expected="plain text", check=_message_problem),
+        fields.text("text", defaults.text, limit=2000, expected="plain text", check=_text_problem),
         fields.integer("retry_after", defaults.retry_after, low=1, high=86400),
         networks(fields, "allow"),
     )
@@ -76,5 +76,5 @@ def decode_maintenance(fields: Fields) -> Maintenance:
     return maintenance
 
 
-def _message_problem(text: str) -> str | None:
+def _text_problem(text: str) -> str | None:
     return header_value_problem(text.replace("\n", " "))

@@ -32,6 +32,6 @@ class Maintenance(msgspec.Struct, frozen=True):
     """A page in place of the host, with 503 and ``Retry-After``, for all but the addresses of ``allow``."""
 
     enabled: bool = False
-    message: str = "This site is being worked on. Please come back in a while."
+    text: str = "This site is being worked on. Please come back in a while."
     retry_after: int = 600
     allow: tuple[str, ...] = ()
