@@ -12,7 +12,6 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +19,7 @@ from urllib.parse import quote
 import msgspec
 from sqlalchemy import Select, delete, insert, select
 
+from argos import __version__
 from argos.audit import Actor, Audit
 from argos.backup import archive
 from argos.edge import files
@@ -215,7 +215,7 @@ class Backups:
         header = archive.new_header(
             created_at=now,
             schema=schema,
-            version=version("argos-edge"),
+            version=__version__,
             master_key_id=master_key_id,
             key_version=number,
             wrapped_key=wrapped,
