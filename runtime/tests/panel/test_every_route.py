@@ -129,6 +129,7 @@ def test_each_route_is_denied_below_what_it_needs_and_passes_above(application: 
         audit_before = audit_rows(application)
         answer = client.simulate_request(method, target, body=b"{}", headers={"Content-Type": "application/json"})
         said = f"{method} {path} as {who}: {answer.status} {answer.headers.get('location', '')}"
+        assert answer.status_code != 500, said
         if RANK[who] >= EXPECTED[path]:
             assert answer.status_code not in {401, 303} or path in {
                 "/login",
