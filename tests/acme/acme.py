@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
@@ -29,7 +28,9 @@ from cryptography.x509.oid import NameOID
 HERE = Path(__file__).resolve().parent
 CACHE = Path.home() / ".cache" / "argos" / "acme"
 PROGRAMS = ("pebble", "pebble-challtestsrv")
-sys.path.insert(0, str(HERE.parents[1] / "roles" / "caddy" / "files"))
+sys.path[:0] = [str(HERE.parents[1] / "roles" / "caddy" / "files"), str(HERE.parent / "integration")]
+
+from ports import free_port  # noqa: E402
 
 import build as caddy_build  # noqa: E402 - it finds the Go that the project builds with
 
@@ -64,14 +65,6 @@ def _build(sources: list[Path], place: Path) -> None:
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-2000:]
         made.rename(place)
-
-
-def free_port(kind: int = socket.SOCK_STREAM) -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -136,7 +129,7 @@ class Pebble:
 
     def __init__(self, place: Path, http_port: int, tls_port: int, *, validity: int = 7_776_000) -> None:
         self.authority = Authority(place / "pebble")
-        self.port, self.management, self.dns, self.challenges = free_port(), free_port(), _dns_port(), free_port()
+        self.port, self.management, self.dns, self.challenges = free_port(), free_port(), free_port(), free_port()
         chain, key = self.authority.sign("localhost", "127.0.0.1")
         (self.authority.place / "cert.pem").write_text(chain)
         (self.authority.place / "key.pem").write_text(key)
@@ -211,12 +204,3 @@ class Pebble:
             yield
         finally:
             self.start()
-
-
-def _dns_port() -> int:
-    """A port that is free for both UDP and TCP."""
-    while True:
-        port = free_port(socket.SOCK_DGRAM)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port

@@ -29,19 +29,12 @@ from argos.scrub import Scrubber
 from argos.settings import Settings
 from argos.storage.engine import Storage
 from argos.vault import Vault
+from ports import free_port
 
 PANEL = "argos.home.example"
 ACTOR = Actor("cli", "test")
 DOWNLOAD = 40 * 1024 * 1024  # more than all buffers on the way hold
 IDENTITY = ("X-Auth-User", "X-Auth-Email", "X-Auth-Name", "X-Auth-Provider")
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass

@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from ports import free_port
 
 PANEL_HOST = "argos.home.example"
 PARENT = "home.example"
@@ -51,7 +51,7 @@ class Runtime:
         self.epoch = root / "run" / "epoch"
         self.seen = root / "run" / "seen.sock"
         self.log = root / "serve.log"
-        self.port = _free_port()
+        self.port = free_port()
         self.key = base64.b64encode(secrets.token_bytes(32)).decode()
         self.extra: dict[str, str] = {}  # more of the environment
         self.process: subprocess.Popen[bytes] | None = None
@@ -252,10 +252,3 @@ class Browser:
 def set_cookies(answer: httpx.Response) -> dict[str, str]:
     """The ``Set-Cookie`` lines of an answer by the cookie's name."""
     return {line.partition("=")[0]: line for line in answer.headers.get_list("set-cookie")}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,0 +1,8 @@
+"""Lets the rigs of every suite below find ``ports``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
