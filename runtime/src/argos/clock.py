@@ -34,3 +34,12 @@ class FixedClock:
     def advance(self, seconds: int) -> None:
         """Move the clock by ``seconds``; a negative number moves it back."""
         self._now += seconds
+
+
+def to_the_minute(at: int) -> str:
+    """A moment as people read it, such as ``2026-11-23 02:00 UTC``.
+
+    Args:
+        at: seconds since the Unix epoch.
+    """
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))

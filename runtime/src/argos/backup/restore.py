@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 
 from argos.audit import Actor, Audit
 from argos.backup import archive, caddy_storage, swapping
@@ -52,7 +52,7 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Opened:
-    """An archive whose key is known; verified by :meth:`verify`, then unpacked by :meth:`unpack`.
+    """An archive whose key is known: :meth:`verify` it whole, then take it from :meth:`reader`.
 
     Args:
         source: the file, seekable.
@@ -60,7 +60,7 @@ class Opened:
 
     Raises:
         BadArchive: it is none.
-        SchemaTooNew: a later version of Argos made it.
+        Refused: a later version of Argos made it.
         WrongMasterKey: it was made under another key.
     """
 
@@ -93,9 +93,7 @@ class Opened:
             BadArchive: something is not as it must be.
         """
         reader = self.reader()
-        for _entry, content in reader.files():
-            for _piece in content:
-                pass
+        reader.read_through()
         return reader.manifest
 
 
@@ -169,7 +167,7 @@ def conclude(settings: Settings, clock: Clock) -> None:
     """Render Caddy's configuration of the restored state, and end the journal. Repeatable."""
     from argos.edge.active_config import ActiveConfig
     from argos.edge.apply import context_of
-    from argos.edge.render import render
+    from argos.edge.render import rendered
 
     storage = Storage(settings.database, clock)
     try:
@@ -177,11 +175,7 @@ def conclude(settings: Settings, clock: Clock) -> None:
             state = read_state(connection)
     finally:
         storage.close()
-    context = context_of(settings)
-    config, fallback = (
-        msgspec.json.encode(render(state, context, fallback=without)).decode() for without in (False, True)
-    )
-    ActiveConfig(settings.edge_dir).keep(config, fallback)
+    ActiveConfig(settings.edge_dir).keep(*rendered(state, context_of(settings)))
     end_journal(settings)
 
 
@@ -281,7 +275,6 @@ def _facts(storage: Storage) -> _Facts:
         users = tables.users.c
         people = connection.execute(select(users.username, users.role, users.disabled, users.groups)).all()
         named = connection.execute(select(tables.named_secrets.c.name, tables.named_secrets.c.updated_at)).all()
-        connection.scalar(select(func.count()).select_from(tables.audit))
         return _Facts(
             active_id(connection),
             {f"{kind}/{name}": stored for (kind, name), stored in state.resources.items()},

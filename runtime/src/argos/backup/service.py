@@ -194,9 +194,7 @@ class Backups:
                 # Not what was meant to be written counts, but what stands on the disk.
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
                 read_back, first = archive.read_header(target)
-                for _entry, content in archive.Reader(target, read_back, first, key).files():
-                    for _piece in content:
-                        pass
+                archive.Reader(target, read_back, first, key).read_through()
                 target.seek(0)
                 digest = hashlib.file_digest(target, "sha256").hexdigest()
                 size = target.tell()

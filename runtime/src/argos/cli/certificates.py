@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from argos.cli.exits import FAILED, OK
+from argos.clock import to_the_minute
 
 if TYPE_CHECKING:
     from argos.edge.certificate_status import CertificateStatus
@@ -32,15 +33,9 @@ def _line(status: CertificateStatus) -> str:
     if status.issuer:
         parts.append(f"by {status.issuer}")
     if status.not_after is not None:
-        parts.append(f"until {_day(status.not_after)}")
+        parts.append(f"until {to_the_minute(status.not_after)}")
     if status.renew_at is not None:
-        parts.append(f"renewed from {_day(status.renew_at)}")
+        parts.append(f"renewed from {to_the_minute(status.renew_at)}")
     if status.error:
-        parts.append(f"last attempt {_day(status.failed_at or 0)}: {status.error}")
+        parts.append(f"last attempt {to_the_minute(status.failed_at or 0)}: {status.error}")
     return ", ".join(parts)
-
-
-def _day(when: int) -> str:
-    from datetime import UTC, datetime
-
-    return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from pathlib import Path
 
+from argos.clock import to_the_minute
 from argos.doctor.database import read_only
 from argos.doctor.finding import Finding
 from argos.edge.revisions import MENDED
@@ -37,7 +38,7 @@ def check_configuration(path: Path) -> Finding:
         return Finding(name, "unknown", f"{path} cannot be read: {error}.", "Look at the finding about the database.")
     if active is None:
         return Finding(name, "ok", "Nothing has been applied yet.")
-    at = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(active[2] or 0))
+    at = to_the_minute(active[2] or 0)
     message = f"In force is revision {active[0]} of {at}, by {active[1]}."
     mended = [when for when in mended_at(path) if when > time.time() - _A_DAY]
     if not mended:

@@ -27,7 +27,7 @@ from argos.edge.crosscheck import crosscheck
 from argos.edge.decode.kinds import KINDS
 from argos.edge.model import SETTINGS, Document
 from argos.edge.plan import Change, Plan, State
-from argos.edge.render import render
+from argos.edge.render import render, rendered
 from argos.edge.secret_use import header_errors
 from argos.epoch import EpochWriter
 from argos.errors import Invalid, Refused, Stale, Unavailable
@@ -240,7 +240,7 @@ class ApplyEngine:
                 return False
             write_credentials(self._secrets, state.secret_names(), self._settings.credentials_dir)
             digest = self._secrets.digest(_delivered(state))
-            config, fallback = self._render_both(state)
+            config, fallback = rendered(state, self._context)
             laid_out = self._lay_out(state)
             other = self._running() != msgspec.json.decode(config)
             reload = laid_out or other or digest != known_digest
@@ -292,7 +292,7 @@ class ApplyEngine:
         now = self._storage.clock.now()
         with self._storage.write() as connection:
             revision = revisions.begin(connection, planned, str(actor), now, note)
-        config, fallback = self._render_both(planned.state)
+        config, fallback = rendered(planned.state, self._context)
         try:
             if digest is not None:  # None: nothing of it reaches Caddy
                 names = planned.state.secret_names() | state.secret_names()
@@ -368,7 +368,7 @@ class ApplyEngine:
             return
         try:
             # Not forced: after a plain refusal Caddy runs the old one still, and has nothing to do.
-            self._caddy.load(self._render_both(state)[0])
+            self._caddy.load(rendered(state, self._context)[0])
         except (CaddyRefused, CaddyUnreachable):
             log.warning("Caddy did not take the last active revision back; the next reconcile tries again")
 
@@ -390,7 +390,7 @@ class ApplyEngine:
 
     def _reload_with_new_secrets(self, state: State, digest: str) -> None:
         self._write_credentials(state)
-        self._load_or_say(self._render_both(state)[0])
+        self._load_or_say(rendered(state, self._context)[0])
         with self._storage.write() as connection:
             revisions.keep_secrets_digest(connection, digest)
 
@@ -420,12 +420,6 @@ class ApplyEngine:
             return self._caddy.fingerprint()
         except CaddyUnreachable as problem:
             raise Unavailable(problem.message) from None
-
-    def _render_both(self, state: State) -> tuple[str, str]:
-        config = msgspec.json.encode(render(state, self._context)).decode()
-        if not state.secret_names():
-            return config, config  # PERF: the fallback differs only for hosts that name a secret
-        return config, msgspec.json.encode(render(state, self._context, fallback=True)).decode()
 
 
 def context_of(settings: Settings) -> RenderContext:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from argos.edge import access_log, client_network, error_pages, proxying, rate_limits, visitors, waf_policy
 from argos.edge.certificates import EVENTS, Named, connection_policies, secured, tls_app
 from argos.edge.context import RenderContext
@@ -62,6 +64,14 @@ def render(state: State, context: RenderContext, *, fallback: bool = False) -> d
             },
         },
     }
+
+
+def rendered(state: State, context: RenderContext) -> tuple[str, str]:
+    """What Caddy runs for ``state``, and what it starts from without credentials, both as JSON text."""
+    config = msgspec.json.encode(render(state, context)).decode()
+    if not state.secret_names():
+        return config, config  # PERF: the fallback differs only where a secret is named
+    return config, msgspec.json.encode(render(state, context, fallback=True)).decode()
 
 
 class _Server:

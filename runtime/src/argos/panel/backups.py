@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import falcon
 
 from argos.api.access import Needs, visit_of
 from argos.application import Application
+from argos.clock import to_the_minute
 from argos.errors import ArgosError
 from argos.panel import forms, pages
 from argos.panel.access import Door
@@ -57,9 +56,10 @@ class Backups:
             person=visit_of(req).person,
             here="/backups",
             backups=[
-                (backup.name, when(backup.created_at), f"{backup.size / 2**20:.1f} MiB") for backup in backups.listing()
+                (backup.name, to_the_minute(backup.created_at), f"{backup.size / 2**20:.1f} MiB")
+                for backup in backups.listing()
             ],
-            failure=None if last is None or last.state == "ok" else (when(last.at), last.reason),
+            failure=None if last is None or last.state == "ok" else (to_the_minute(last.at), last.reason),
             keep_days=self._application.settings.backup_keep_days,
             done=done,
             problem=problem,
@@ -80,8 +80,3 @@ class BackupFile:
         resp.content_type = "application/octet-stream"
         resp.downloadable_as = name
         resp.set_stream(path.open("rb"), path.stat().st_size)
-
-
-def when(at: int) -> str:
-    """A time for people, in UTC."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import falcon
@@ -10,6 +9,7 @@ import falcon
 from argos.api.access import Needs
 from argos.api.revisions import number_in, rollback_note
 from argos.application import Application
+from argos.clock import to_the_minute
 from argos.edge.history import PAGE, Revision, diff_lines
 from argos.edge.plan import Change
 from argos.errors import ArgosError, Conflict, Invalid, Refused, Unavailable
@@ -121,7 +121,7 @@ def _shown(revision: Revision) -> dict[str, Any]:
         ),
         "summary": revision.summary,
         "reason": revision.reason,
-        "at": datetime.fromtimestamp(revision.created_at, UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "at": to_the_minute(revision.created_at),
     }
 
 
