@@ -243,7 +243,8 @@ def start_panel(stack: Stack, *, nice: int = 0) -> int:
         ["nice", "-n", str(nice), *ARGOS, "serve"],
         core=stack.cores.measured,
         environ=stack.environ,
-        ready=lambda: listens(stack.directory / "panel.sock"),
+        # The admin socket is opened after the panel's: whoever applies at once needs both.
+        ready=lambda: all(listens(stack.directory / name) for name in ("panel.sock", "admin.sock")),
     )
     return stack.pids["argos"]
 
