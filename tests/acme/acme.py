@@ -30,9 +30,8 @@ CACHE = Path.home() / ".cache" / "argos" / "acme"
 PROGRAMS = ("pebble", "pebble-challtestsrv")
 sys.path[:0] = [str(HERE.parents[1] / "roles" / "caddy" / "files"), str(HERE.parent / "integration")]
 
-from ports import free_port  # noqa: E402
-
 import build as caddy_build  # noqa: E402 - it finds the Go that the project builds with
+from ports import free_port  # noqa: E402
 
 
 def built() -> Path:

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from argos import durable_files
 from argos.audit import Audit
-from argos.edge import apply, files, revisions
+from argos.edge import apply, revisions
 from argos.edge.active_config import ActiveConfig
 from argos.edge.caddy import CaddyAdmin
 from argos.edge.decode import decode_document
@@ -28,7 +29,7 @@ STEPS: tuple[tuple[Any, str], ...] = (
     (Audit, "record"),
     (EpochWriter, "advance"),
     (ActiveConfig, "keep"),
-    (files, "replace"),
+    (durable_files, "replace"),
 )
 
 

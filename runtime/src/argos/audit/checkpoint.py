@@ -7,10 +7,12 @@ minutes and when it stops.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from argos import durable_files
+
 _LIMIT = 1024
+_MODE = 0o640
 
 
 class CheckpointFile:
@@ -31,14 +33,6 @@ class CheckpointFile:
         """Replace the file, so that a crash leaves the old one or the new one.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: it cannot be written; the old one stands.
         """
-        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        try:
-            with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o640), "w") as file:  # noqa: PTH123
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(self.path)
-        finally:
-            draft.unlink(missing_ok=True)
+        durable_files.replace(self.path, text.encode(), _MODE)

@@ -20,8 +20,8 @@ from typing import BinaryIO
 
 import msgspec
 
+from argos import durable_files
 from argos.backup import swapping
-from argos.edge import files
 from argos.errors import ArgosError
 
 LARGEST = 128 * 1024 * 1024
@@ -239,7 +239,7 @@ def staged(child: Child) -> None:
 
 def _sync_tree(directory: Path) -> None:
     for folder, _unused, _unused_too in os.walk(directory):
-        files.sync_directory(Path(folder))
+        durable_files.sync_directory(Path(folder))
 
 
 def belongs(name: str) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import time
 
+from argos import durable_files
 from argos.clock import Clock
-from argos.edge import files
 from argos.errors import Unavailable
 from argos.settings import Settings
 
@@ -17,7 +17,7 @@ _TIME = re.compile(r"\d{8}T\d{6}Z")
 def write_journal(settings: Settings, clock: Clock) -> None:
     """From here on the restore is carried out, whatever happens to this process."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(clock.now()))
-    files.replace(settings.data_dir / JOURNAL, stamp.encode(), 0o600)
+    durable_files.replace(settings.data_dir / JOURNAL, stamp.encode(), 0o600)
 
 
 def journal(settings: Settings) -> str | None:
@@ -40,4 +40,4 @@ def journal(settings: Settings) -> str | None:
 def end_journal(settings: Settings) -> None:
     """Both trees are in their places."""
     (settings.data_dir / JOURNAL).unlink()
-    files.sync_directory(settings.data_dir)
+    durable_files.sync_directory(settings.data_dir)

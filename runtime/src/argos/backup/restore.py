@@ -18,12 +18,12 @@ from typing import Any, BinaryIO
 import msgspec
 from sqlalchemy import delete, select
 
+from argos import durable_files
 from argos.audit import Actor, Audit
 from argos.backup import archive, caddy_storage, swapping
 from argos.backup.journal import end_journal
 from argos.backup.service import RESERVE, check_database
 from argos.clock import Clock
-from argos.edge import files
 from argos.edge.plan import State
 from argos.edge.revisions import active_id, read_state
 from argos.errors import Refused, Unavailable
@@ -244,7 +244,7 @@ def _settle(database: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    files.sync_directory(database.parent)
+    durable_files.sync_directory(database.parent)
 
 
 def _difference(settings: Settings, storage: Storage, header: archive.Header, count: int, clock: Clock) -> Difference:

@@ -19,10 +19,9 @@ from urllib.parse import quote
 import msgspec
 from sqlalchemy import Select, delete, insert, select
 
-from argos import __version__
+from argos import __version__, durable_files
 from argos.audit import Actor, Audit
 from argos.backup import archive
-from argos.edge import files
 from argos.errors import ArgosError, Conflict, NotFound, Unavailable
 from argos.storage.engine import Storage, schema_version
 from argos.storage.tables import backup_runs
@@ -199,7 +198,7 @@ class Backups:
                 digest = hashlib.file_digest(target, "sha256").hexdigest()
                 size = target.tell()
             partial.rename(self._directory / name)
-            files.sync_directory(self._directory)
+            durable_files.sync_directory(self._directory)
         finally:
             partial.unlink(missing_ok=True)
             snapshot.unlink(missing_ok=True)

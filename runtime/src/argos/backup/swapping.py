@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from argos.edge import files
+from argos import durable_files
 
 STAGING = ".restore"
 KEPT = "before-restore-"
@@ -27,12 +27,12 @@ def swap(tree: Path, kept: Path, belongs: Callable[[str], bool]) -> None:
         for entry in sorted(tree.iterdir()):
             if belongs(entry.name):
                 entry.rename(kept / entry.name)
-        files.sync_directory(kept)
-        files.sync_directory(tree)
-        files.replace(kept / _MOVED, b"", 0o600)
+        durable_files.sync_directory(kept)
+        durable_files.sync_directory(tree)
+        durable_files.replace(kept / _MOVED, b"", 0o600)
     if staging.exists():
         for entry in sorted(staging.iterdir()):
             entry.rename(tree / entry.name)
-        files.sync_directory(tree)
+        durable_files.sync_directory(tree)
         staging.rmdir()
-    files.sync_directory(tree)
+    durable_files.sync_directory(tree)

@@ -99,7 +99,7 @@ def _asked(socket: Path, target: str) -> dict[str, Any] | None:
     import http.client
     import json
 
-    from argos.doctor.unix_http import get
+    from argos.unix_http import get
 
     try:
         status, body = get(socket, target)

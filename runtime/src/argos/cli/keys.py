@@ -143,7 +143,7 @@ def _serving(settings: Settings) -> dict[str, Any] | None:
     """What the running service says of its keys; None when none runs."""
     import http.client
 
-    from argos.doctor.unix_http import get
+    from argos.unix_http import get
 
     try:
         status, body = get(settings.admin_socket, "/v1/key")

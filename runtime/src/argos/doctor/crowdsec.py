@@ -7,8 +7,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from argos import bounded_http
-from argos.doctor import unix_http
+from argos import bounded_http, unix_http
 from argos.doctor.finding import Finding
 from argos.doctor.neighbours import restart_advice
 from argos.settings import Settings

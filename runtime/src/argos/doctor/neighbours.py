@@ -7,7 +7,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from argos.doctor import unix_http
+from argos import unix_http
 from argos.doctor.finding import Finding
 
 _UNHEARD = (OSError, http.client.HTTPException, ValueError)

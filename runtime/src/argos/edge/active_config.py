@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from argos.edge import files
+from argos import durable_files
 
 _MODE = 0o640
 
@@ -23,15 +23,15 @@ class ActiveConfig:
         Raises:
             OSError: the files are as they were, or the new fallback stands beside the old configuration.
         """
-        before = files.content_of(self._active)
+        before = durable_files.content_of(self._active)
         changed = False
         # The fallback first: should the second write fail, Caddy still has a whole pair to start from.
-        if files.content_of(self._fallback) != fallback.encode():
-            files.replace(self._fallback, fallback.encode(), _MODE)
+        if durable_files.content_of(self._fallback) != fallback.encode():
+            durable_files.replace(self._fallback, fallback.encode(), _MODE)
             changed = True
         if before != config.encode():
             if before is not None:
-                files.replace(self._previous, before, _MODE)
-            files.replace(self._active, config.encode(), _MODE)
+                durable_files.replace(self._previous, before, _MODE)
+            durable_files.replace(self._active, config.encode(), _MODE)
             changed = True
         return changed

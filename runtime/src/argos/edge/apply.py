@@ -15,8 +15,9 @@ from pathlib import Path
 import msgspec
 from sqlalchemy import Connection
 
+from argos import durable_files
 from argos.audit import Actor, Audit
-from argos.edge import attribution, certificates, export, files, own_certificates, revisions
+from argos.edge import attribution, certificates, export, own_certificates, revisions
 from argos.edge import plan as planning
 from argos.edge.active_config import ActiveConfig
 from argos.edge.apply_lock import ApplyLock
@@ -261,8 +262,8 @@ class ApplyEngine:
     def _lay_out(self, state: State) -> bool:
         """Put what Caddy reads besides its configuration where it looks; return whether a certificate was new to it."""
         for path, pem in certificates.root_files(state, self._context).items():
-            if files.content_of(Path(path)) != pem.encode():
-                files.replace(Path(path), pem.encode(), 0o640)
+            if durable_files.content_of(Path(path)) != pem.encode():
+                durable_files.replace(Path(path), pem.encode(), 0o640)
         return own_certificates.lay_out(self._caddy, state, self._secrets.reveal)
 
     def _planned(self, state: State, document: Document) -> Plan:

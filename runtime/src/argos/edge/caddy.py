@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from argos.errors import ArgosError
+from argos.unix_http import ANSWER_LIMIT, UnixConnection
 
 LOAD_TIMEOUT_S = 10
 _CERTIFICATES = "/argos/certificates"
-_ANSWER_LIMIT = 64 * 1024 * 1024
 
 
 class CaddyRefused(ArgosError):
@@ -31,17 +30,6 @@ class CaddyRefused(ArgosError):
 
 class CaddyUnreachable(ArgosError):
     """Caddy's admin socket is not there, or does not answer in time."""
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path, timeout: float) -> None:
-        super().__init__("caddy", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
 
 
 class CaddyAdmin:
@@ -154,11 +142,11 @@ class CaddyAdmin:
             raise CaddyUnreachable(f"Caddy's admin API does not answer JSON on {path}") from None
 
     def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
-        connection = _UnixConnection(self._path, self._timeout)
+        connection = UnixConnection(self._path, self._timeout)
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
-            return response.status, response.read(_ANSWER_LIMIT)
+            return response.status, response.read(ANSWER_LIMIT)
         except (OSError, http.client.HTTPException) as reason:
             text = str(reason) or type(reason).__name__
             raise CaddyUnreachable(f"Caddy does not answer at {self._path}: {text}") from reason

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from argos.edge import files
+from argos import durable_files
 from argos.edge.context import CREDENTIAL_PREFIX
 from argos.errors import ArgosError
 from argos.named_secrets import NamedSecrets
@@ -44,7 +44,7 @@ def write_credentials(secrets: NamedSecrets, names: Iterable[str], directory: Pa
         return False
     complete.unlink(missing_ok=True)
     _replace(directory, changed, stale)
-    files.replace(complete, b"", _MODE)
+    durable_files.replace(complete, b"", _MODE)
     return True
 
 
@@ -52,11 +52,11 @@ def _replace(directory: Path, changed: Mapping[str, str], stale: Iterable[Path])
     for path in stale:
         path.unlink(missing_ok=True)
     for name, value in changed.items():
-        files.replace(directory / name, value.encode(), _MODE)
+        durable_files.replace(directory / name, value.encode(), _MODE)
 
 
 def _differs(path: Path, value: str) -> bool:
-    return files.content_of(path) != value.encode()
+    return durable_files.content_of(path) != value.encode()
 
 
 def run(environ: Mapping[str, str]) -> int:

@@ -11,20 +11,29 @@ def replace(path: Path, content: bytes, mode: int) -> None:
 
     The group is the directory's, which is set-group-ID.
 
+    Only one process, and one thread of it, may write a path at a time: its draft has one name, so that
+    a crash leaves no more than one.
+
     Raises:
-        OSError: nothing was replaced.
+        OSError: nothing was replaced, or only the directory could not be made durable.
     """
-    temporary = path.with_name(f".{path.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    draft = path.with_name(f".{path.name}.new")
     try:
-        os.fchmod(descriptor, mode)
-        with os.fdopen(descriptor, "wb", closefd=False) as stream:
-            stream.write(content)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    temporary.replace(path)
+        _write(draft, content, mode)
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
     sync_directory(path.parent)
+
+
+def _write(draft: Path, content: bytes, mode: int) -> None:
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        os.fchmod(descriptor, mode)
+        stream.write(content)
+        stream.flush()
+        os.fsync(descriptor)
 
 
 def sync_directory(directory: Path) -> None:

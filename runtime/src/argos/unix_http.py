@@ -1,4 +1,4 @@
-"""A GET over a Unix socket, bounded in time and size."""
+"""HTTP over Unix sockets, bounded in time and size: Caddy's admin, the gate, the runtime's own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import http.client
 import socket
 from pathlib import Path
 
-_ANSWER_LIMIT = 64 * 1024 * 1024
+ANSWER_LIMIT = 64 * 1024 * 1024
+"""Bytes of an answer that are read at most."""
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -34,6 +35,6 @@ def get(socket_path: Path, target: str, timeout: float = 3.0) -> tuple[int, byte
     try:
         connection.request("GET", target)
         answer = connection.getresponse()
-        return answer.status, answer.read(_ANSWER_LIMIT)
+        return answer.status, answer.read(ANSWER_LIMIT)
     finally:
         connection.close()
