@@ -6,12 +6,47 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from argos.cli.command_line import Commands, add_command, add_group, add_json
 from argos.cli.exits import FAILED, OK
 
 if TYPE_CHECKING:
     from argos.audit.search import Query
 
 _FILTERS = ("kind", "actor", "action", "target", "address", "text", "since", "until", "before", "limit")
+
+
+def add_to(commands: Commands) -> None:
+    """Add this file's commands to the command line."""
+    group = add_group(
+        commands,
+        "audit",
+        "the record of every change",
+        "sudo argos audit list --action user. --since 2026-11-01\n  sudo argos audit export --format csv > record.csv",
+    )
+    verification = add_command(
+        group, "verify", "read the record from end to end; 1 when it was altered", "argos audit verify", verify
+    )
+    add_json(verification)
+    listing = add_command(group, "list", "show the newest rows", "sudo argos audit list --target host/", list_rows)
+    listing.add_argument("--limit", default="50", help="at most so many rows, 1 to 500; default 50")
+    listing.add_argument("--before", default="", metavar="ID", help="rows older than this one")
+    add_json(listing)
+    exporting = add_command(
+        group, "export", "write all rows that pass, oldest first", "sudo argos audit export > record", export
+    )
+    exporting.add_argument("--format", choices=("jsonl", "csv"), default="jsonl", help="default: jsonl")
+    for one in (listing, exporting):
+        for name, text in (
+            ("kind", "person, token, ansible, socket, cli or system"),
+            ("actor", "a part of the actor's name"),
+            ("action", "what the action begins with, such as user."),
+            ("target", "a part of the target, such as host/photos"),
+            ("address", "what the address begins with"),
+            ("text", "a part of action, target, before or after"),
+            ("since", "a date, a time or seconds since 1970"),
+            ("until", "likewise"),
+        ):
+            one.add_argument(f"--{name}", default="", help=text)
 
 
 def verify(options: argparse.Namespace) -> int:

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from argos.cli.exits import CONFIGURATION, NOT_FOUND, OK, UNAVAILABLE, USAGE, Stop
+from argos.cli.command_line import Commands, add_command, add_group, add_json
+from argos.cli.exits import CONFIGURATION, NOT_FOUND, OK, UNAVAILABLE, USAGE, Stop, verdict
 from argos.settings import BadSetting, Settings, decode_master_key
 
 if TYPE_CHECKING:
@@ -29,6 +30,46 @@ _STARTED = (
     ("start", "argos-gate.service"),
     ("start", "argos.service"),
 )
+
+
+def add_to(commands: Commands) -> None:
+    """Add this file's commands to the command line."""
+    group = add_group(
+        commands,
+        "backup",
+        "backups of this guest (docs/backup.md)",
+        "sudo argos backup create\n"
+        "  sudo argos backup list\n"
+        "  sudo argos backup verify /var/lib/argos-backups/argos-20261123T020000Z-1f2e.backup",
+    )
+    creation = add_command(group, "create", "make a backup and verify it", "sudo argos backup create", create)
+    creation.add_argument("--requested", action="store_true", help="answer the panel's request (systemd runs this)")
+    listing = add_command(group, "list", "list the backups", "sudo argos backup list --json", list_all)
+    for one in (creation, listing):
+        add_json(one)
+    name = "argos-20261123T020000Z-1f2e.backup"
+    drop = add_command(group, "delete", "remove a backup", f"sudo argos backup delete {name}", delete)
+    drop.add_argument("name", help="as `argos backup list` shows it")
+    check = add_command(group, "verify", "open a backup whole", f"sudo argos backup verify {name}", verify)
+    check.add_argument("file", help="path of the file")
+    restoring = add_command(
+        commands,
+        "restore",
+        "put a backup in the place of what is there",
+        f"sudo argos restore --dry-run {name}\n"
+        f"  sudo argos restore --force {name}\n"
+        f"  sudo argos restore --former-key-stdin {name} < former.key",
+        restore,
+    )
+    restoring.add_argument("file", nargs="?", default="", help="path of the backup")
+    restoring.add_argument("--dry-run", action="store_true", help="verify it and say what would change")
+    restoring.add_argument("--force", action="store_true", help="also when it is older than the running revision")
+    restoring.add_argument(
+        "--former-key-stdin", action="store_true", help="read the former master key it was made under (base64)"
+    )
+    add_json(restoring)
+    restoring.add_argument("--resume", action="store_true", help="end an interrupted restore (systemd runs this)")
+    restoring.add_argument("--without-services", action="store_true", help="stop and start no systemd units")
 
 
 def create(options: argparse.Namespace) -> int:
@@ -184,7 +225,6 @@ def _as_owner(directory: Path, work: Callable[[], None], output: int = 1, waits_
     Raises:
         Stop: with the child's message, which it has printed, and exit code.
     """
-    from argos.cli.parser import verdict
     from argos.cli.privileges import become_owner
     from argos.hardening import forbid_dumps
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from argos.cli.command_line import Commands, add_command, add_json
 from argos.cli.exits import FAILED, OK
 from argos.clock import to_the_minute
 
@@ -12,6 +13,18 @@ if TYPE_CHECKING:
     from argos.edge.certificate_status import CertificateStatus
 
 _TROUBLE = {"missing", "failing", "expired"}
+
+
+def add_to(commands: Commands) -> None:
+    """Add this file's commands to the command line."""
+    one = add_command(
+        commands,
+        "certificates",
+        "list what is served over TLS, until when, and what went wrong",
+        "sudo argos certificates --json",
+        show,
+    )
+    add_json(one)
 
 
 def show(options: argparse.Namespace) -> int:

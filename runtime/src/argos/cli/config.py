@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from argos.cli.command_line import Commands, add_command, add_group, add_json
 from argos.cli.exits import NOT_FOUND, OK, USAGE, Stop
 
 if TYPE_CHECKING:
@@ -17,6 +18,73 @@ if TYPE_CHECKING:
     from argos.edge.plan import State
 
 _LIMIT = 16 * 1024 * 1024
+
+
+def add_to(commands: Commands) -> None:
+    """Add this file's commands to the command line."""
+    group = add_group(commands, "config", "what is declared")
+    for name, text, command in (
+        ("plan", "say what FILE would change, and change nothing", plan),
+        ("apply", "make the edge what FILE declares", apply),
+    ):
+        one = add_command(group, name, text, f"sudo argos config {name} edge.json", command)
+        one.add_argument("file", metavar="FILE", help="a JSON document; - for standard input")
+        if name == "apply":
+            _if_match(one)
+    showing = add_command(
+        group,
+        "show",
+        "print the whole declared state as a document, or what one revision changed",
+        "sudo argos config show > edge.json\n  sudo argos config show 12",
+        show,
+    )
+    showing.add_argument("revision", metavar="REVISION", type=int, nargs="?", help="a number from argos config history")
+    add_json(showing)
+    revisions = add_command(
+        group, "history", "list the revisions, the newest first", "sudo argos config history", history
+    )
+    revisions.add_argument("--limit", type=int, default=50, help="how many; default: 50, at most 500")
+    revisions.add_argument("--before", type=int, metavar="REVISION", help="only those with a smaller number")
+    add_json(revisions)
+    back = add_command(
+        group,
+        "rollback",
+        "make everything what it was at a revision",
+        "sudo argos config rollback 12 --check --diff",
+        rollback,
+    )
+    back.add_argument("revision", metavar="REVISION", type=int, help="a number from argos config history")
+    _replacement(back)
+    exporting = add_command(
+        group,
+        "export",
+        "print the whole declared state as YAML, owners included, secrets by name only",
+        "sudo argos config export --output edge.yaml",
+        export,
+    )
+    exporting.add_argument(
+        "--output", metavar="FILE", default="-", help="a new file, mode 0600; default: standard output"
+    )
+    importing = add_command(
+        group,
+        "import",
+        "make the whole declared state what an exported file says; what it does not name goes",
+        "sudo argos config import edge.yaml --check --diff",
+        restore,
+    )
+    importing.add_argument("file", metavar="FILE", help="of argos config export; - for standard input")
+    _replacement(importing)
+
+
+def _replacement(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--check", action="store_true", help="only say what would change")
+    parser.add_argument("--diff", action="store_true", help="print what changes, line by line")
+    add_json(parser)
+    _if_match(parser)
+
+
+def _if_match(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--if-match", metavar="ETAG", help="refuse unless the stored state is this one (config plan)")
 
 
 def plan(options: argparse.Namespace) -> int:

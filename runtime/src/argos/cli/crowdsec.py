@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from argos.cli.command_line import Commands, add_command, add_group, add_json
 from argos.cli.exits import FAILED, NO_PERMISSION, OK, UNAVAILABLE, Stop
 
 SCRIPT = Path("/usr/lib/argos/crowdsec-credentials")  # role crowdsec installs it
@@ -19,6 +20,19 @@ _ELSEWHERE = (
     "store them: argos secret set crowdsec-bouncer-key --stdin, argos secret set crowdsec-machine --stdin "
     '({"login": "…", "password": "…"})'
 )
+
+
+def add_to(commands: Commands) -> None:
+    """Add this file's commands to the command line."""
+    group = add_group(commands, "crowdsec", "the way to CrowdSec")
+    renew = add_command(
+        group,
+        "credentials",
+        "make anew the credentials that CrowdSec refuses",
+        "sudo argos crowdsec credentials",
+        credentials,
+    )
+    add_json(renew)
 
 
 def credentials(options: argparse.Namespace) -> int:

@@ -5,10 +5,55 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from argos.cli.command_line import Commands, add_command, add_group, add_json
 from argos.cli.exits import NOT_FOUND, OK, USAGE, Stop
 
 if TYPE_CHECKING:
     from argos.threat.service import Change
+
+
+def add_to(commands: Commands) -> None:
+    """Add this file's commands to the command line."""
+    group = add_group(
+        commands,
+        "decision",
+        "whom CrowdSec bans, and bans by hand",
+        "sudo argos decision list --ip 203.0.113.7\n"
+        "  sudo argos decision add 203.0.113.7 --duration 7d --reason 'floods the shop'\n"
+        "  sudo argos decision delete 203.0.113.7",
+    )
+    listing = add_command(
+        group, "list", "list the decisions in force", "sudo argos decision list --origin argos", list_all
+    )
+    listing.add_argument("--ip", default="", help="on this address, or a range around it")
+    listing.add_argument("--range", default="", help="overlapping this range")
+    listing.add_argument("--origin", default="", help="of this origin: argos, crowdsec, cscli, CAPI, lists")
+    listing.add_argument("--scenario", default="", help="whose scenario or reason holds this text")
+    listing.add_argument("--limit", type=int, default=100, help="at most so many (default: 100)")
+    listing.add_argument("--offset", type=int, default=0, help="leave out so many of the newest")
+    add_json(listing)
+    adding = add_command(
+        group,
+        "add",
+        "ban an address or a range; in force at the edge within 20 seconds",
+        "sudo argos decision add 203.0.113.0/24 --duration 1d --reason 'scans every night'",
+        add,
+    )
+    adding.add_argument("value", metavar="ADDRESS", help="an address, or a range such as 203.0.113.0/24")
+    adding.add_argument("--duration", default="4h", help="such as 30m, 4h, 7d, at most 8760h (default: 4h)")
+    adding.add_argument("--reason", default="banned by hand", help="kept with the ban")
+    adding.add_argument("--force", action="store_true", help="also your own address, or a private one")
+    add_json(adding)
+    remove = add_command(
+        group,
+        "delete",
+        "end the decisions on exactly this address or range, of whatever origin",
+        "sudo argos decision delete 203.0.113.7",
+        delete,
+    )
+    remove.add_argument("value", metavar="ADDRESS", nargs="?", help="an address or a range")
+    remove.add_argument("--id", type=int, help="one decision, by the number that the list shows")
+    add_json(remove)
 
 
 def list_all(options: argparse.Namespace) -> int:

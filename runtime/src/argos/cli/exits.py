@@ -1,6 +1,11 @@
-"""Exit codes of `argos`, and the one error that carries one (sysexits.h where it has a name for it)."""
+"""Exit codes of `argos` (sysexits.h where it has a name for it), and the one place where an error becomes one."""
 
 from __future__ import annotations
+
+import os
+import traceback
+
+from argos.errors import ArgosError, NotFound, Unavailable
 
 OK = 0
 FAILED = 1  # it was tried and refused, or doctor found something wrong
@@ -19,3 +24,17 @@ class Stop(Exception):  # not an error of the program
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+def verdict(error: BaseException) -> tuple[int, str]:
+    """The exit code of ``error`` and what a person is told."""
+    if isinstance(error, Stop):
+        return error.code, str(error)
+    if isinstance(error, ArgosError):
+        codes = {NotFound: NOT_FOUND, Unavailable: UNAVAILABLE}
+        return next((code for kind, code in codes.items() if isinstance(error, kind)), FAILED), error.message
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, "interrupted"
+    if os.environ.get("ARGOS_LOG_LEVEL", "").upper() == "DEBUG":
+        traceback.print_exception(error)  # its text may hold values, so only who asks for it sees it
+    return INTERNAL, f"a fault of argos itself ({type(error).__name__}); ARGOS_LOG_LEVEL=DEBUG shows where"

@@ -7,12 +7,23 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from argos.cli.command_line import Commands, add_command, add_json
 from argos.cli.exits import FAILED, OK
 
 if TYPE_CHECKING:
     from argos.application import Application
 
 _MARKS = {"ok": "ok     ", "warning": "look   ", "failed": "BROKEN ", "unknown": "unseen "}
+
+
+def add_to(commands: Commands) -> None:
+    """Add this file's commands to the command line."""
+    examination = add_command(
+        commands, "doctor", "say what is wrong with this edge and what to do", "sudo argos doctor", doctor
+    )
+    add_json(examination)
+    state = add_command(commands, "status", "say what runs and what is declared", "sudo argos status --json", status)
+    add_json(state)
 
 
 def doctor(options: argparse.Namespace) -> int:

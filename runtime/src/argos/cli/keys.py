@@ -10,12 +10,38 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
+from argos.cli.command_line import Commands, add_command, add_group, add_json
 from argos.cli.exits import CONFIGURATION, FAILED, NO_PERMISSION, OK, Stop
 
 if TYPE_CHECKING:
     from argos.application import Application
     from argos.key_rotation import Progress
     from argos.settings import Settings
+
+
+def add_to(commands: Commands) -> None:
+    """Add this file's commands to the command line."""
+    group = add_group(
+        commands,
+        "key",
+        "the master key, which opens the vault",
+        "sudo argos key check\n  sudo argos key rotate --reencrypt\n  sudo argos key sheet --html > sheet.html",
+    )
+    for name, text, command in (
+        ("check", "say which key the data wants and which one is given", check),
+        ("rotate", "put the data under ARGOS_MASTER_KEY_NEXT; can be run again after an interruption", rotate),
+        ("words", "read a recovery sheet's 24 words from standard input, print the key's line", words),
+    ):
+        one = add_command(group, name, text, f"sudo argos key {name}", command)
+        add_json(one)
+        if name == "rotate":
+            one.add_argument(
+                "--reencrypt", action="store_true", help="make new data keys too, and seal every secret anew"
+            )
+    paper = add_command(
+        group, "sheet", "print the key as words and QR code, to keep on paper", "sudo argos key sheet", sheet
+    )
+    paper.add_argument("--html", action="store_true", help="as a page to print")
 
 
 def check(options: argparse.Namespace) -> int:

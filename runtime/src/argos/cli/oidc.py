@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import argparse
 
+from argos.cli.command_line import Commands, add_command, add_group, add_json
 from argos.cli.exits import FAILED, OK
+
+
+def add_to(commands: Commands) -> None:
+    """Add this file's commands to the command line."""
+    group = add_group(commands, "oidc", "the OpenID Connect provider that people may sign in with")
+    for name, text, command in (
+        ("status", "say what is declared of the provider", status),
+        ("enable", "offer the declared provider at sign-in", enable),
+        ("disable", "break glass: take the provider away from sign-in; it is not asked", disable),
+        ("test", "try the connection and report each step", test),
+    ):
+        one = add_command(group, name, text, f"sudo argos oidc {name}", command)
+        add_json(one)
 
 
 def status(options: argparse.Namespace) -> int:

@@ -6,7 +6,22 @@ import argparse
 import sys
 import time
 
+from argos.cli.command_line import Commands, add_command, add_group, add_json
 from argos.cli.exits import OK
+
+
+def add_to(commands: Commands) -> None:
+    """Add this file's commands to the command line."""
+    group = add_group(commands, "secret", "values that declarations refer to by name; written, never shown")
+    storing = add_command(group, "set", "store a value", "sudo argos secret set cloudflare-token --stdin < token", put)
+    storing.add_argument("name")
+    storing.add_argument("--stdin", action="store_true", required=True, help="read the value from standard input")
+    add_json(storing)
+    listing = add_command(group, "list", "list the names", "sudo argos secret list", list_all)
+    add_json(listing)
+    remove = add_command(group, "delete", "forget a value", "sudo argos secret delete cloudflare-token", delete)
+    remove.add_argument("name")
+    add_json(remove)
 
 
 def put(options: argparse.Namespace) -> int:

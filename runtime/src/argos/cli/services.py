@@ -5,7 +5,34 @@ from __future__ import annotations
 import argparse
 import os
 
+from argos.cli.command_line import Commands, add_command
 from argos.cli.exits import CONFIGURATION, UNAVAILABLE, Stop
+
+
+def add_to(commands: Commands) -> None:
+    """Add this file's commands to the command line."""
+    add_command(commands, "serve", "serve panel, API and admin API (systemd runs this)", "systemctl start argos", serve)
+    add_command(
+        commands,
+        "gate",
+        "decide forward_auth requests (systemd runs this)",
+        "systemctl start argos-gate",
+        gate,
+    )
+    add_command(
+        commands,
+        "prepare",
+        "make the database readable for the gate (systemd runs this)",
+        "systemctl start argos-prepare",
+        prepare,
+    )
+    add_command(
+        commands,
+        "credentials",
+        "put the credentials that Caddy reads on tmpfs (systemd runs this)",
+        "systemctl start argos-credentials",
+        credentials,
+    )
 
 
 def serve(_options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from argos.cli.command_line import Commands, add_command, add_group, add_json
 from argos.cli.exits import NOT_FOUND, OK, Stop
 
 if TYPE_CHECKING:
@@ -12,6 +13,99 @@ if TYPE_CHECKING:
     from argos.accounts.people import Wanted
 
 _PASSWORD_LIMIT = 1024
+
+
+def add_to(commands: Commands) -> None:
+    """Add this file's commands to the command line."""
+    group = add_group(
+        commands,
+        "user",
+        "people who may sign in",
+        "sudo argos user create alice --email alice@home.example --group family --link\n"
+        "  sudo argos user list\n"
+        "  sudo argos user set-groups alice family photos\n"
+        "  sudo argos user disable alice",
+    )
+    listing = add_command(group, "list", "list everybody", "sudo argos user list --json", list_all)
+    add_json(listing)
+    creation = add_command(
+        group,
+        "create",
+        "make an account",
+        "sudo argos user create alice --email alice@home.example --group family --link\n"
+        "  sudo argos user create bob --role admin --password-stdin < password",
+        create,
+    )
+    _name_and_password(creation)
+    _link(creation)
+    creation.add_argument("--group", action="append", default=[], metavar="GROUP", help="a group; may be given often")
+    creation.add_argument("--name", default="", help="the name a person is shown by")
+    creation.add_argument("--email", default="", help="handed to upstreams as X-Auth-Email")
+    creation.add_argument("--role", choices=("member", "admin"), default="member", help="default: member")
+    creation.add_argument("--keep-password", action="store_true", help="do not ask for another one at first sign-in")
+    first = add_command(
+        group,
+        "first-admin",
+        "make the first administrator; works once, ever",
+        "openssl rand -base64 18 | sudo argos user first-admin admin --password-stdin",
+        first_admin,
+    )
+    _name_and_password(first)
+    reset = add_command(
+        group,
+        "reset-password",
+        "set another password and end the account's sign-ins",
+        "sudo argos user reset-password alice --password-stdin < password\n"
+        "  sudo argos user reset-password alice --link",
+        reset_password,
+    )
+    _name_and_password(reset)
+    _link(reset)
+    role = add_command(
+        group,
+        "set-role",
+        "make somebody an administrator or a member, and end their sign-ins",
+        "sudo argos user set-role alice admin",
+        set_role,
+    )
+    role.add_argument("username")
+    role.add_argument("role", choices=("member", "admin"))
+    add_json(role)
+    groups = add_command(
+        group,
+        "set-groups",
+        "put somebody into these groups and no others, and end their sign-ins",
+        "sudo argos user set-groups alice family photos",
+        set_groups,
+    )
+    groups.add_argument("username")
+    groups.add_argument("groups", nargs="*", metavar="GROUP", help="none: in no group")
+    add_json(groups)
+    for name, text, command in (
+        ("disable-2fa", "remove the second factor of who has lost it, and end its sign-ins", disable_2fa),
+        ("disable", "close an account and end its sign-ins", disable),
+        ("enable", "open a disabled account again", enable),
+        ("delete", "remove an account and end its sign-ins", delete),
+    ):
+        one = add_command(group, name, text, f"sudo argos user {name} alice", command)
+        one.add_argument("username")
+        add_json(one)
+
+
+def _link(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--link", action="store_true", help="print a link by which the person sets a password: once, within 24 hours"
+    )
+
+
+def _name_and_password(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("username")
+    parser.add_argument(
+        "--password-stdin",
+        action="store_true",
+        help="read the password from standard input (first line); else it is asked",
+    )
+    add_json(parser)
 
 
 def list_all(options: argparse.Namespace) -> int:

@@ -5,7 +5,43 @@ from __future__ import annotations
 import argparse
 import json
 
+from argos.cli.command_line import Commands, add_command, add_group, add_json
 from argos.cli.exits import OK
+
+
+def add_to(commands: Commands) -> None:
+    """Add this file's commands to the command line."""
+    group = add_group(
+        commands,
+        "waf",
+        "what the WAF found, why, and how to let a false positive pass",
+        "sudo argos waf events --host wiki.home.example\n"
+        "  sudo argos waf explain 3f1c0e6d5b7a9c21\n"
+        "  sudo argos waf exclude 3f1c0e6d5b7a9c21 --apply",
+    )
+    listing = add_command(group, "events", "list the last events, newest first", "sudo argos waf events", events)
+    listing.add_argument("--host", default="", help="only this host's")
+    listing.add_argument("--limit", type=_positive, default=20, metavar="N", help="at most so many (20)")
+    reason = add_command(group, "explain", "say rule by rule why", "sudo argos waf explain 3f1c0e6d5b7a9c21", explain)
+    narrow = add_command(
+        group,
+        "exclude",
+        "show the narrowest exclusion that lets such requests pass",
+        "sudo argos waf exclude 3f1c0e6d5b7a9c21 --apply",
+        exclude,
+    )
+    narrow.add_argument("--apply", action="store_true", help="make the change")
+    for one in (reason, narrow):
+        one.add_argument("event", metavar="EVENT", help="as `argos waf events` names it")
+    for one in (listing, reason, narrow):
+        add_json(one)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
+    return number
 
 
 def events(options: argparse.Namespace) -> int:
