@@ -1,4 +1,4 @@
-"""Signing in with the declared provider: begin, come back, leave, and try the connection."""
+"""Signing in with the declared provider: begin, come back, leave."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import hashlib
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 from sqlalchemy import Connection, select, update
@@ -23,16 +23,16 @@ from argos.oidc.break_glass import PROVIDER
 from argos.oidc.errors import (
     NotAllowed,
     NotOffered,
-    ProviderRefused,
-    ProviderUnavailable,
     TokenRejected,
     UnknownState,
 )
+from argos.oidc.exchange import Exchange
 from argos.oidc.pending import Begun, Pending, Ticket
 from argos.oidc.people import People
 from argos.oidc.policy import judge
-from argos.oidc.provider import Metadata, Provider
+from argos.oidc.provider import Provider
 from argos.oidc.starts import Starts
+from argos.oidc.trial import Step, try_connection
 from argos.storage.tables import resources, sessions
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from argos.vault import Vault
 
 ID_TOKEN_KEPT = 6 * 1024  # characters; a longer one is no hint, as it must fit a URL
-_ERROR_CODE_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz_")
 
 log = logging.getLogger("argos.oidc")
 
@@ -67,15 +66,6 @@ class Arrived:
     issued: IssuedSession | None
 
 
-@dataclass(frozen=True)
-class Step:
-    """One step of trying the connection."""
-
-    name: str
-    done: bool
-    message: str
-
-
 class Oidc:
     """The relying party over one database."""
 
@@ -92,8 +82,8 @@ class Oidc:
         self._storage = storage
         self._vault = vault
         self._sessions = session_store
-        self._secrets = named_secrets
         self._scrubber = scrubber
+        self._exchange = Exchange(named_secrets, scrubber, storage.clock)
         self._lock = threading.Lock()
         self._provider: Provider | None = None
         self.pending = Pending(storage, vault)
@@ -192,7 +182,7 @@ class Oidc:
         if (settings.issuer, settings.client_id) != (begun.issuer, begun.client_id):
             raise UnknownState
         provider = self._provider_of(settings)
-        claims, id_token = self._exchange(settings, provider, begun, answer)
+        claims, id_token = self._exchange.sign_in(settings, provider, begun, answer)
         arrival = judge(settings, claims)
         if begun.link_user is not None and begun.link_session is not None:
             actor = Actor("user", f"id {begun.link_user}", address)
@@ -246,125 +236,7 @@ class Oidc:
 
     def test(self, redirect_uri: str) -> list[Step]:
         """Try the connection step by step, as far as it goes without a person; nothing is stored."""
-        steps: list[Step] = []
-        settings = self.settings()
-        if settings is None or not settings.issuer:
-            return [Step("settings", False, "settings/oidc names no issuer")]
-        steps.append(Step("settings", True, "switched on" if settings.enabled else "switched off; tried all the same"))
-        provider = Provider(settings.issuer)
-        found: list[Metadata] = []
-
-        def discovery() -> str:
-            found.append(provider.metadata())
-            return f"{settings.issuer} describes itself"
-
-        def keys() -> str:
-            usable = [key for key in provider.published_keys() if key.get("kty") in {"RSA", "EC", "OKP"}]
-            if not usable:
-                raise ProviderUnavailable("The provider publishes no key for RS256, PS256, ES256 or EdDSA")
-            return f"{len(usable)} keys"
-
-        def client() -> str:
-            return self._try_client(settings, provider, found[0], redirect_uri)
-
-        for name, attempt in (("discovery", discovery), ("keys", keys), ("client", client)):
-            step = self._step(name, attempt)
-            steps.append(step)
-            if not step.done:
-                break
-        return steps
-
-    def _step(self, name: str, attempt: Callable[[], str]) -> Step:
-        try:
-            return Step(name, True, attempt())
-        except ArgosError as error:
-            return Step(name, False, self._scrubber.scrub(error.message))
-
-    def _try_client(self, settings: OidcSettings, provider: Provider, metadata: Metadata, redirect_uri: str) -> str:
-        """A code that cannot exist: ``invalid_grant`` says that id and secret were right (RFC 6749 §5.2)."""
-        form = _grant("argos-connection-test", redirect_uri, secrets.token_urlsafe(48))
-        status, answer = self._ask_token(settings, provider, metadata, form)
-        code = _error_code(answer.get("error"))
-        if code == "invalid_grant":
-            return "the provider takes client id and secret"
-        raise ProviderRefused(f"The token endpoint answered {status} {code or 'without an error code'}")
-
-    def _exchange(
-        self, settings: OidcSettings, provider: Provider, begun: Begun, answer: Mapping[str, str]
-    ) -> tuple[dict[str, Any], str]:
-        metadata = provider.metadata()
-        issuer = answer.get("iss")
-        if issuer is not None and issuer != settings.issuer:
-            raise TokenRejected("The answer is of another issuer (iss, RFC 9207)")
-        if issuer is None and metadata.answers_with_iss:
-            raise TokenRejected("The answer does not say its issuer, as the provider promises to (iss, RFC 9207)")
-        if "error" in answer:
-            code = _error_code(answer["error"]) or "an error"
-            raise ProviderRefused(f"The provider did not sign you in: {code}.")
-        code = answer.get("code", "")
-        if not 0 < len(code) <= 8192:
-            raise ProviderRefused("The provider sent no code.")
-        form = _grant(code, begun.redirect_uri, begun.verifier)
-        status, tokens = self._ask_token(settings, provider, metadata, form)
-        id_token, access_token = tokens.get("id_token"), tokens.get("access_token")
-        if status != 200 or not isinstance(id_token, str):
-            raise ProviderRefused(
-                f"The provider did not take the code ({status} {_error_code(tokens.get('error')) or 'no ID token'})."
-            )
-        access_token = access_token if isinstance(access_token, str) else ""
-        claims = verification.verify(
-            id_token,
-            lambda kid: provider.published_keys(wanted=kid),
-            issuer=settings.issuer,
-            client_id=settings.client_id,
-            nonce=begun.nonce,
-            now=self._storage.clock.now(),
-            access_token=access_token,
-        )
-        return self._with_userinfo(settings, provider, metadata, claims, access_token), id_token
-
-    def _with_userinfo(
-        self,
-        settings: OidcSettings,
-        provider: Provider,
-        metadata: Metadata,
-        claims: dict[str, Any],
-        access_token: str,
-    ) -> dict[str, Any]:
-        """Add what the ID token left for the userinfo endpoint; the token's own claims win."""
-        wanted = {"email", "preferred_username"}
-        if settings.allowed_groups or settings.group_map:
-            wanted.add(settings.groups_claim)
-        if settings.admin_claim:
-            wanted.add(settings.admin_claim)
-        if wanted <= claims.keys() or not metadata.userinfo_endpoint or not access_token:
-            return claims
-        found = provider.fetcher.get(metadata.userinfo_endpoint, bearer=access_token)
-        if found.get("sub") != claims["sub"]:
-            raise TokenRejected("The userinfo endpoint speaks of another person (sub)")  # Core §5.3.2
-        if "email" in claims:
-            found.pop("email_verified", None)  # it would vouch for another address
-        return {**found, **claims}
-
-    def _ask_token(
-        self, settings: OidcSettings, provider: Provider, metadata: Metadata, form: dict[str, str]
-    ) -> tuple[int, dict[str, Any]]:
-        if settings.client_secret is None:
-            raise ProviderUnavailable("settings/oidc client_secret is missing")
-        try:
-            secret = self._secrets.reveal(settings.client_secret.secret)
-        except NotFound as error:
-            raise ProviderUnavailable(error.message) from None
-        headers: dict[str, str] = {}
-        if settings.token_auth == "client_secret_post":  # noqa: S105 - a method's name
-            form = {**form, "client_id": settings.client_id, "client_secret": secret}
-        else:
-            # RFC 6749 §2.3.1: both are form-encoded before they are joined.
-            pair = f"{quote(settings.client_id, safe='')}:{quote(secret, safe='')}"
-            basic = base64.b64encode(pair.encode()).decode()
-            self._scrubber.know(basic)
-            headers["Authorization"] = f"Basic {basic}"
-        return provider.fetcher.post_form(metadata.token_endpoint, form, headers)
+        return try_connection(self.settings(), self._exchange, self._scrubber, redirect_uri)
 
     def _confirm(self, begun: Begun, subject: str, proved_at: int | None, address: str, user_agent: str) -> Arrived:
         """Renew the session that asked for it as freshly proved, when the provider did ask that very person anew."""
@@ -424,23 +296,9 @@ def _settings_in(connection: Connection) -> OidcSettings | None:
     return None if spec is None else msgspec.json.decode(spec, type=OidcSettings)
 
 
-def _grant(code: str, redirect_uri: str, verifier: str) -> dict[str, str]:
-    return {
-        "grant_type": "authorization_code",
-        "code": code,
-        "redirect_uri": redirect_uri,
-        "code_verifier": verifier,
-    }
-
-
 def _with_query(url: str, question: dict[str, str]) -> str:
     return f"{url}{'&' if urlsplit(url).query else '?'}{urlencode(question)}"
 
 
 def _base64url(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def _error_code(value: object) -> str:
-    """An error code of RFC 6749, and nothing else that somebody might want shown on our page."""
-    return value if isinstance(value, str) and 0 < len(value) <= 40 and _ERROR_CODE_LETTERS.issuperset(value) else ""
