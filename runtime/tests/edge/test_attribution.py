@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from argos.edge.attribution import MOST, Blame, culprit, culprits, short_reason
+import pytest
+from argos.edge import attribution
+from argos.edge.attribution import MOST, Blame, Found, NoAnswer, culprit, culprits, short_reason, validation
 from argos.edge.decode import decode_document
 from argos.edge.plan import Plan, State, plan
 from hypothesis import given
@@ -101,3 +104,33 @@ def test_the_search_ends_when_its_time_is_over_and_says_that_there_may_be_more()
     assert (len(found.blames), found.whole) == (MOST, False)
     found = culprits(State(), planned.changes, planned.state, "no", all_are_bad, seconds=0)
     assert (found.blames, found.whole) == ((), False)
+
+
+def test_silence_proves_nothing() -> None:
+    planned = two_hosts()
+
+    def silent(state: State) -> str | None:
+        if len(state.resources) < 2:
+            raise NoAnswer("argos-caddy took more than 15 s")
+        return "no"
+
+    found = culprits(State(), planned.changes, planned.state, "no", silent, seconds=60)
+    assert (found.blames, found.whole) == ((), False), "nobody is blamed, and nobody is cleared"
+    found = culprits(State(), planned.changes, planned.state, LONG, silent, seconds=60)
+    assert found == Found((Blame(("host", "a.home.example"), LONG),), False), "whom Caddy named is, and no more is said"
+
+
+def test_a_caddy_that_is_not_there_or_does_not_end_accepts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rendered(_state: State) -> dict[str, Any]:
+        return {"apps": {}}
+
+    with pytest.raises(NoAnswer, match="No such file"):
+        validation(tmp_path / "argos-caddy", rendered)(State())
+    endless = tmp_path / "endless"
+    endless.write_text("#!/bin/sh\nexec sleep 600\n")
+    endless.chmod(0o755)
+    monkeypatch.setattr(attribution, "VALIDATE_TIMEOUT_S", 0.3)
+    with pytest.raises(NoAnswer, match="endless took more than"):
+        validation(endless, rendered)(State())

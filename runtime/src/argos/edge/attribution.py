@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import subprocess
 import tempfile
@@ -20,8 +21,15 @@ SEARCH_S = 20.0  # a caller waits for the answer, and others for the lock
 MOST = 10  # resources named in one refusal
 _BUDGET = 12  # validations, which is enough to halve 4000 changes
 
+log = logging.getLogger(__name__)
+
+
+class NoAnswer(Exception):
+    """It could not be told whether Caddy would take a state: not in time, or not at all."""
+
+
 Validate = Callable[[State], str | None]
-"""Says why Caddy would refuse a state, or None."""
+"""Says why Caddy would refuse a state, or None; raises :class:`NoAnswer`."""
 
 # Caddy wraps a reason in the way it took to get there; a reader wants what is at the end.
 _WAY = re.compile(
@@ -66,27 +74,31 @@ def culprits(  # noqa: PLR0917 - what stands, what was wanted, what Caddy said, 
 ) -> Found:
     """Every changed resource that Caddy refuses, as far as :data:`MOST` and ``seconds`` allow.
 
-    One is looked for, left out, and the rest tried again, until Caddy takes the rest.
+    One is looked for, left out, and the rest tried again, until Caddy takes the rest. A question
+    without an answer ends the search with what was found: silence proves nothing.
     """
     until = time.monotonic() + seconds
     left, said = list(changes), reason
     blames: list[Blame] = []
-    while len(blames) < MOST and time.monotonic() < until:
-        blame = culprit(active, left, after, said, validate)
-        if blame is None:
-            break
-        blames.append(blame)
-        left = [change for change in left if change.key != blame.key]
-        suspects = [change for change in left if change.action != "delete"]
-        rest = validate(_with(active, suspects, after)) if suspects else None
-        if rest is None:
-            return Found(tuple(blames), True)
-        said = rest
+    try:
+        while len(blames) < MOST and time.monotonic() < until:
+            blame = culprit(active, left, after, said, validate)
+            if blame is None:
+                break
+            blames.append(blame)
+            left = [change for change in left if change.key != blame.key]
+            suspects = [change for change in left if change.action != "delete"]
+            rest = validate(_with(active, suspects, after)) if suspects else None
+            if rest is None:
+                return Found(tuple(blames), True)
+            said = rest
+    except NoAnswer as problem:
+        log.warning("whose fault a refusal is was not found out: %s", problem)
     return Found(tuple(blames), False)
 
 
 def culprit(active: State, changes: Sequence[Change], after: State, reason: str, validate: Validate) -> Blame | None:
-    """One changed resource that Caddy refuses, None when it cannot be told.
+    """One changed resource that Caddy refuses, None when it cannot be told; :class:`NoAnswer` of ``validate`` passes.
 
     A host that Caddy names is believed; otherwise the changes are looked at kind by kind,
     what others build on first, and the first kind that is refused is halved until one is left.
@@ -165,8 +177,10 @@ def _validate_file(binary: Path, path: Path, home: str) -> str | None:
             env={"HOME": home, "XDG_DATA_HOME": home, "XDG_CONFIG_HOME": home},
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
+    except subprocess.TimeoutExpired:
+        raise NoAnswer(f"{binary} took more than {VALIDATE_TIMEOUT_S} s") from None
+    except OSError as problem:
+        raise NoAnswer(f"{binary}: {problem.strerror}") from None
     if done.returncode == 0:
         return None
     return done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "refused"
