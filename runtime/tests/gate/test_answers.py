@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import sqlalchemy as sa
+from argos.gate.connections import MOST_CONNECTIONS
+from argos.gate.verifier import CACHED_ANSWERS
 from argos.storage import tables
 
 
@@ -185,7 +187,7 @@ def test_an_unforeseen_error_is_a_denial(gate, database, monkeypatch) -> None:
 @pytest.mark.threat("DAT-4")
 def test_the_cache_and_the_sights_are_bounded(gate, database, monkeypatch) -> None:
     monkeypatch.setattr("argos.gate.verifier.CACHED_ANSWERS", 10)
-    gate.sights._limit = 10
+    gate.sights.limit = 10
     user = database.user()
     client = gate.client()
     tokens = [database.session(user) for _unused in range(25)]
@@ -210,3 +212,13 @@ def test_health_tells_counts_and_no_secret(gate, database) -> None:
     assert (health["passed"], health["denied"]) == (1, 1)
     assert token not in str(health)
     assert "alice" not in str(health)
+
+
+@pytest.mark.threat("DAT-4")
+def test_health_tells_how_full_each_map_is_and_its_bound(gate, database) -> None:
+    gate.ask(database.session(database.user()))
+    kept = {row["name"]: (row["rows"], row["bound"]) for row in gate.health()["kept"]}
+    assert kept["gate: answers"] == (1, CACHED_ANSWERS)
+    assert kept["gate: sights"] == (1, gate.verifier.sights.limit)
+    rows, bound = kept["gate: connections"]
+    assert 1 <= rows <= bound == MOST_CONNECTIONS

@@ -83,6 +83,7 @@ def status(options: argparse.Namespace) -> int:
             "crowdsec": _crowdsec(application, enabled=state.crowdsec.enabled),
         }
     if options.json:
+        kept += (gate or {}).pop("kept", [])
         print_json({**facts, "kept": kept, "gate": gate})
     else:
         facts |= {f"CrowdSec {name}": value for name, value in facts.pop("crowdsec").items()}

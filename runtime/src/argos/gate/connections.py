@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from argos.gate.protocol import GateProtocol
-from argos.gate.verifier import Verifier
+from argos.gate.verifier import CACHED_ANSWERS, Verifier
 
 MOST_CONNECTIONS = 4096
 SLOW_HEAD_SECONDS = 10
@@ -78,4 +78,14 @@ class Connections:
             "cached_answers": len(verifier),
             "seen_sent": verifier.sights.sent,
             "seen_dropped": verifier.sights.drops,
+            "kept": [
+                _kept("connections", len(self._open), MOST_CONNECTIONS),
+                _kept("answers", len(verifier), CACHED_ANSWERS),
+                _kept("sights", len(verifier.sights), verifier.sights.limit),
+            ],
         }
+
+
+def _kept(name: str, rows: int, bound: int) -> dict[str, Any]:
+    """A map of the gate, in the shape of :class:`argos.kept.KeptView` (DAT-4)."""
+    return {"name": f"gate: {name}", "kind": "map", "rows": rows, "bound": bound, "swept_at": None}

@@ -32,7 +32,7 @@ class Sights:
 
     def __init__(self, seen_socket: Path, limit: int = 20_000) -> None:
         self._path = str(seen_socket)
-        self._limit = limit
+        self.limit = limit
         self._sights: dict[bytes, Sight] = {}
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         self.sent = 0
@@ -50,7 +50,7 @@ class Sights:
         """Remember that the session passed now, and tell the runtime if that is due."""
         sight = self._sights.pop(token_hash, None) or Sight(now)
         self._sights[token_hash] = sight
-        if len(self._sights) > self._limit:
+        if len(self._sights) > self.limit:
             del self._sights[next(iter(self._sights))]
         sight.at = now
         if now >= sight.tell_at:
