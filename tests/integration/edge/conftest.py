@@ -13,22 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from edge_rig import EchoUpstream, Edge, Gate
-
-ROOT = Path(__file__).parents[3]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Know the marker also when run with another configuration file."""
-    config.addinivalue_line("markers", "threat(id): the row of docs/threat-model.md that this test proves")
-
-
-@pytest.fixture(scope="session")
-def caddy_binary() -> Path:
-    """The Caddy build: the one that ARGOS_CADDY_BINARY names, else the sources' own, from the cache or built now."""
-    if named := os.environ.get("ARGOS_CADDY_BINARY"):
-        return Path(named)
-    build = [sys.executable, str(ROOT / "roles/caddy/files/build.py")]
-    return Path(subprocess.run(build, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
+from gate_process import gate_process
 
 
 @pytest.fixture
@@ -50,3 +35,20 @@ def gate(edge: Edge) -> Iterator[Gate]:
     """A server at the gate's socket that says what a test tells it to."""
     with Gate(Path(edge.context.gate_socket)) as running:
         yield running
+
+
+@pytest.fixture
+def real_gate(edge: Edge) -> Iterator[subprocess.Popen[bytes]]:
+    """``argos gate`` on the edge's database, with the epoch beaten once."""
+    settings = edge.settings
+    environment = {
+        "PATH": os.environ["PATH"],
+        "ARGOS_DATA_DIR": str(settings.data_dir),
+        "ARGOS_GATE_SOCKET": str(settings.gate_socket),
+        "ARGOS_EPOCH_FILE": str(settings.epoch_file),
+        "ARGOS_SEEN_SOCKET": str(edge.place / "run/seen.sock"),
+    }
+    edge.epoch.advance()
+    edge.epoch.beat()
+    with gate_process(environment) as gate:
+        yield gate

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,30 +32,11 @@ def hosts(echo: EchoUpstream) -> list[dict[str, object]]:
     ]
 
 
-@pytest.fixture
-def real_gate(edge: Edge) -> Iterator[None]:
-    settings = edge.settings
-    environment = {
-        "PATH": os.environ["PATH"],
-        "ARGOS_DATA_DIR": str(settings.data_dir),
-        "ARGOS_GATE_SOCKET": str(settings.gate_socket),
-        "ARGOS_EPOCH_FILE": str(settings.epoch_file),
-        "ARGOS_SEEN_SOCKET": str(edge.place / "run/seen.sock"),
-    }
-    edge.epoch.advance()
-    edge.epoch.beat()
-    gate = subprocess.Popen([sys.executable, "-m", "argos", "gate"], env=environment)
-    deadline = time.monotonic() + 20
-    while not Path(settings.gate_socket).exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    yield
-    gate.terminate()
-    gate.wait(10)
-
-
 @pytest.mark.threat("AUT-2")
 @pytest.mark.threat("FWD-1")
-def test_a_public_path_opens_itself_and_nothing_else(edge: Edge, echo: EchoUpstream, real_gate: None) -> None:
+def test_a_public_path_opens_itself_and_nothing_else(
+    edge: Edge, echo: EchoUpstream, real_gate: subprocess.Popen[bytes]
+) -> None:
     edge.apply(hosts(echo))
     forged = "x-auth-user: root\r\nX-Auth-Email: a@b.example\r\nConnection: X-Auth-User\r\nX-Original-URL: /admin\r\n"
     for uri, public, why in CORPUS["cases"]:
@@ -79,7 +56,7 @@ def test_a_public_path_opens_itself_and_nothing_else(edge: Edge, echo: EchoUpstr
 @pytest.mark.threat("AUT-2")
 @pytest.mark.threat("FWD-1")
 def test_a_public_path_passes_a_persons_identity_on_and_opens_no_other_path_to_them(
-    edge: Edge, echo: EchoUpstream, real_gate: None
+    edge: Edge, echo: EchoUpstream, real_gate: subprocess.Popen[bytes]
 ) -> None:
     edge.apply(hosts(echo))
     with edge.storage.write() as connection:
@@ -104,7 +81,7 @@ def test_a_public_path_passes_a_persons_identity_on_and_opens_no_other_path_to_t
     ids=["groups", "role", "disabled", "password"],
 )
 def test_a_change_of_rights_is_felt_at_the_gate_by_the_very_next_request(
-    edge: Edge, echo: EchoUpstream, real_gate: None, wanted: Wanted
+    edge: Edge, echo: EchoUpstream, real_gate: subprocess.Popen[bytes], wanted: Wanted
 ) -> None:
     edge.apply(hosts(echo))
     sessions = Sessions(edge.storage, edge.audit, edge.epoch)

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from argos.sessions.store import Sessions
@@ -17,28 +12,6 @@ from sqlalchemy import insert
 
 GUARDED = "guarded.home.example"
 NAVIGATION = "Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\nAccept: text/html\r\n"
-
-
-@pytest.fixture
-def real_gate(edge: Edge) -> Iterator[subprocess.Popen[bytes]]:
-    """``argos gate`` on the edge's database, with the epoch beating."""
-    settings = edge.settings
-    environment = {
-        "PATH": os.environ["PATH"],
-        "ARGOS_DATA_DIR": str(settings.data_dir),
-        "ARGOS_GATE_SOCKET": str(settings.gate_socket),
-        "ARGOS_EPOCH_FILE": str(settings.epoch_file),
-        "ARGOS_SEEN_SOCKET": str(edge.place / "run/seen.sock"),
-    }
-    edge.epoch.advance()
-    edge.epoch.beat()
-    gate = subprocess.Popen([sys.executable, "-m", "argos", "gate"], env=environment)
-    deadline = time.monotonic() + 20
-    while not Path(settings.gate_socket).exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    yield gate
-    gate.terminate()
-    gate.wait(10)
 
 
 @pytest.mark.threat("FWD-1")

@@ -20,6 +20,7 @@ import httpx
 import pyotp
 import pytest
 from panel_runtime import GUARDED, PASSWORD, Browser, Runtime
+from waiting import until_listening
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 NUMBERS = count(1)
@@ -87,9 +88,7 @@ def gate(behind_caddy: Runtime) -> Iterator[Path]:
     environment = {name: value for name, value in behind_caddy.environment.items() if name != "ARGOS_MASTER_KEY"}
     with (behind_caddy.root / "gate.log").open("ab") as log:
         process = subprocess.Popen([sys.executable, "-c", GATE, str(path)], env=environment, stdout=log, stderr=log)
-    until = time.monotonic() + 20
-    while not path.exists() and time.monotonic() < until:
-        time.sleep(0.05)
+    until_listening(path, process, (behind_caddy.root / "gate.log").read_text)
     yield path
     process.terminate()
     process.wait(20)
@@ -99,13 +98,13 @@ class GateConnection(http.client.HTTPConnection):
     """HTTP to the gate's socket."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__("gate", timeout=10)
+        super().__init__("gate", timeout=30)
         self._path = path
 
     def connect(self) -> None:
         """Open it."""
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(10)
+        self.sock.settimeout(30)
         self.sock.connect(os.fspath(self._path))
 
 

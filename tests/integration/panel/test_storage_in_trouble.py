@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from gate_process import gate_process
 from panel_runtime import GUARDED, Browser, Runtime
 
 
@@ -34,17 +35,15 @@ def gate(small: Runtime) -> Iterator[httpx.Client]:
     small.start()
     small.declare()
     small.people()
-    environment = {name: value for name, value in small.environment.items() if name != "ARGOS_MASTER_KEY"}
-    process = subprocess.Popen([sys.executable, "-m", "argos", "gate"], env=environment)
-    socket = Path(environment["ARGOS_GATE_SOCKET"])
-    deadline = time.monotonic() + 30
-    while not socket.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://gate") as client:
+    with (
+        gate_process(small.environment),
+        httpx.Client(
+            transport=httpx.HTTPTransport(uds=small.environment["ARGOS_GATE_SOCKET"]),
+            base_url="http://gate",
+            timeout=30,
+        ) as client,
+    ):
         yield client
-    process.terminate()
-    process.wait(10)
 
 
 def decision(gate: httpx.Client, runtime: Runtime, browser: Browser) -> int:
@@ -198,3 +197,17 @@ def test_two_writers_and_a_reader_never_meet_a_locked_database(tmp_path: Path) -
     verdict = audit.examine()
     assert (verdict.broken, verdict.rows) == (None, written[0] + written[1]), "no acknowledged row is missing"
     storage.close()
+
+
+@pytest.mark.threat("DAT-4")
+def test_status_tells_how_full_every_table_and_map_is_the_gates_too(small: Runtime, gate: httpx.Client) -> None:
+    browser = Browser(small)
+    assert browser.sign_in().status_code == 303
+    assert decision(gate, small, browser) == 200
+    told = json.loads(small.argos("status", "--json").stdout)
+    kept = {row["name"]: row for row in told["kept"]}
+    assert {"sessions", "audit", "sign-ins begun, by address"} <= kept.keys()
+    for name in ("gate: answers", "gate: sights", "gate: connections"):
+        assert 1 <= kept[name]["rows"] <= kept[name]["bound"], name
+    assert all(0 <= row["rows"] <= row["bound"] for row in kept.values())
+    assert "kept" not in told["gate"]

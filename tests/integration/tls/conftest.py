@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -20,20 +18,6 @@ for folder in (HERE.parent / "edge", ROOT / "tests/acme", HERE):
 from acme import Authority, Pebble  # noqa: E402
 from acme_edge import AcmeEdge  # noqa: E402
 from edge_rig import EchoUpstream, Edge, free_port  # noqa: E402
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Know the marker also when run with another configuration file."""
-    config.addinivalue_line("markers", "threat(id): the row of docs/threat-model.md that this test proves")
-
-
-@pytest.fixture(scope="session")
-def caddy_binary() -> Path:
-    """The Caddy build: the one that ARGOS_CADDY_BINARY names, else the sources' own, from the cache or built now."""
-    if named := os.environ.get("ARGOS_CADDY_BINARY"):
-        return Path(named)
-    build = [sys.executable, str(ROOT / "roles/caddy/files/build.py")]
-    return Path(subprocess.run(build, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
 
 
 @pytest.fixture
