@@ -67,12 +67,15 @@ func compile(text string) (e *engine, err error) {
 		return nil, errors.New("the policy lacks a line SecRuleEngine On, DetectionOnly or Off")
 	}
 	e = &engine{mode: modes[strings.ToLower(lines[len(lines)-1][1])]}
+	narrowed, n, done := narrow(text)
+	defer done()
 	config := experimental.WAFConfigWithRuleObserver(coraza.NewWAFConfig().WithRootFS(crs.FS), func(r types.RuleMetadata) {
+		n.add(r)
 		if excludable(r) {
 			e.rules = append(e.rules, ruleTags{r.ID(), r.Tags()})
 		}
 	})
-	if e.WAF, err = coraza.NewWAF(config.WithDirectives(text)); err != nil {
+	if e.WAF, err = coraza.NewWAF(config.WithDirectives(narrowed)); err != nil {
 		return nil, err
 	}
 	return e, nil
