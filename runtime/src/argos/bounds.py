@@ -12,6 +12,7 @@ from argos import key_rotation, named_secrets
 from argos.accounts import devices, throttle
 from argos.accounts.records import MOST_PEOPLE
 from argos.backup.service import MOST_RUNS
+from argos.edge.decode import remembered
 from argos.edge.model import MAX_HOSTS, MAX_RESOURCES
 from argos.edge.revisions import KEPT as KEPT_REVISIONS
 from argos.kept import Kept, rows_of
@@ -74,3 +75,4 @@ def kept_by(application: Application) -> Iterator[Kept]:
         table = tables.metadata.tables[name]
         yield Kept(name, bound, rows_of(application.storage, table), sweeps.get(name))
     yield Kept("sign-ins begun, by address", starts.ADDRESSES, lambda: len(application.oidc.starts), kind="map")
+    yield Kept("resources decoded before", remembered.MOST, lambda: len(remembered.REMEMBERED), kind="map")

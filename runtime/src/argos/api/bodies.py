@@ -25,7 +25,7 @@ def read(req: falcon.Request, shape: type[Body], resource: str) -> Body:
         problem, _unused, path = str(error).partition(" - at `$")
         field = path.rstrip("`").lstrip(".") or "body"
         raise Invalid([FieldError(resource, field, problem, "see the admin API's reference")]) from None
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:  # DecodeError and UnicodeDecodeError are ValueErrors
         raise Invalid([FieldError(resource, "body", f"not JSON: {error}", "a JSON object")]) from None
 
 

@@ -5,30 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import falcon
-import msgspec
 
 from argos.api import bodies
 from argos.api.access import Needs, visit_of
 from argos.api.revisions import etag_in
 from argos.application import Application
-from argos.edge.decode import decode_document
+from argos.edge.decode import decode_json
 from argos.edge.decode.kinds import KINDS
-from argos.edge.model import Document, spec_of
+from argos.edge.model import spec_of
 from argos.edge.plan import State
-from argos.errors import FieldError, Invalid
-
-
-def read_document(raw: bytes) -> Document:
-    """Decode a declaration from JSON.
-
-    Raises:
-        Invalid: with everything that is wrong with it.
-    """
-    try:
-        plain: Any = msgspec.json.decode(raw)
-    except msgspec.DecodeError as error:
-        raise Invalid([FieldError("document", "", f"is not JSON: {error}", "a JSON object")]) from None
-    return decode_document(plain)
 
 
 def document_of(state: State) -> dict[str, Any]:
@@ -56,7 +41,7 @@ class Plan:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Say what the document would change; nothing is written."""
-        bodies.write(resp, self._application.engine.plan(read_document(bodies.read_raw(req))))
+        bodies.write(resp, self._application.engine.plan(decode_json(bodies.read_raw(req))))
 
 
 class Apply:
@@ -69,7 +54,7 @@ class Apply:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Make the edge what the document declares."""
-        document = read_document(bodies.read_raw(req))
+        document = decode_json(bodies.read_raw(req))
         bodies.write(resp, self._application.engine.apply(visit_of(req).actor, document, etag_in(req)))
 
 

@@ -231,9 +231,9 @@ def _new_file(name: str) -> int:
 
 
 def _read(name: str) -> Document:
-    from argos.api.config import read_document
+    from argos.edge.decode import decode_json
 
-    return read_document(_bytes_of(name))
+    return decode_json(_bytes_of(name))
 
 
 def _bytes_of(name: str) -> bytes:

@@ -124,12 +124,15 @@ class State(msgspec.Struct, frozen=True, dict=True):
             Unavailable: a spec is of a shape that no version of this struct had.
         """
         resources = {}
+        decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
         for kind, name, spec, owner in rows:
             struct = struct_of(kind, name)
             if struct is None:
                 continue
+            if (decoder := decoders.get(struct)) is None:
+                decoder = decoders[struct] = msgspec.json.Decoder(struct)
             try:
-                resources[kind, name] = Stored(msgspec.json.decode(spec, type=struct), owner)
+                resources[kind, name] = Stored(decoder.decode(spec), owner)
             except msgspec.ValidationError as error:
                 raise Unavailable(f"{kind}/{name}: this version cannot read what is stored of it: {error}") from None
         return cls(resources)

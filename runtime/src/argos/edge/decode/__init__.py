@@ -5,6 +5,6 @@ One module for each subject, as in :mod:`argos.edge.model`; ``kinds`` is the tab
 
 from __future__ import annotations
 
-from argos.edge.decode.document import decode_document
+from argos.edge.decode.document import decode_document, decode_json
 
-__all__ = ["decode_document"]
+__all__ = ["decode_document", "decode_json"]

@@ -37,7 +37,8 @@ class Kind:
         name: in changes, the audit and errors: ``host``.
         field: of the document: ``hosts``.
         struct: its type.
-        decode: reads one from its fields and notes every error; unknown fields are noted by the caller.
+        decode: reads one from its fields and notes every error, a function of the fields alone; unknown fields
+            are noted by the caller.
         limit: how many a document may name.
     """
 
