@@ -100,7 +100,7 @@ options:
             type: int
           status:
             description:
-            - Status that passes, such as V(204), or a class of them, such as V(200-299).
+            - Status that passes, such as V(204), a range, such as V(200-299), or up to 10 of them with commas between.
             type: str
       passive_check:
         description:
@@ -563,7 +563,8 @@ options:
                     type: int
                   status:
                     description:
-                    - Status that passes, such as V(204), or a class of them, such as V(200-299).
+                    - Status that passes, such as V(204), a range, such as V(200-299), or up to 10 of them with
+                      commas between.
                     type: str
               passive_check:
                 description:

@@ -172,6 +172,7 @@ def check_binary(binary: Path, arch: str) -> None:
         "http.handlers.host_answer",
         "http.handlers.host_slots",
         "http.handlers.trailing_slash",
+        "http.reverse_proxy.transport.health_statuses",
         "dns.providers.cloudflare",
         "dns.providers.route53",
         "tls.certificates.argos",

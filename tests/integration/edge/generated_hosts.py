@@ -58,7 +58,7 @@ def group(draw: st.DrawFn, *, most: int = 3) -> dict[str, Any]:
                 timeout=st.integers(1, 30),
                 fails=st.integers(1, 10),
                 passes=st.integers(1, 10),
-                status=st.sampled_from(["200", "204", "200-299", "500-599"]),
+                status=st.sampled_from(["200", "204", "200-299", "500-599", "200,204", "200-399,401"]),
             ),
             passive_check=some(fails=st.integers(0, 100), window=st.integers(1, 3600)),
             timeouts=some(

@@ -83,17 +83,20 @@ def test_a_sticky_cookie_keeps_a_client_at_its_upstream(edge: Edge, echo: EchoUp
     assert sorted((echo.requests, second.requests)) == [0, 6]
 
 
+@pytest.mark.parametrize(("status", "well"), [("200-299", [204, 200]), ("204,300-309", [204, 301])])
 def test_an_active_check_takes_an_upstream_out_and_brings_it_back(
-    edge: Edge, echo: EchoUpstream, second: EchoUpstream
+    edge: Edge, echo: EchoUpstream, second: EchoUpstream, status: str, well: list[int]
 ) -> None:
-    echo.statuses["/health"] = 500
-    check = {"path": "/health", "interval": 5, "fails": 1, "passes": 1, "status": "200-299"}
+    second.statuses["/health"], later = well
+    echo.statuses["/health"], echo.statuses["/odd"], second.statuses["/odd"] = 500, 418, 418
+    check = {"path": "/health", "interval": 5, "fails": 1, "passes": 1, "status": status}
     upstreams = [{"url": echo.url}, {"url": second.url}]
     declare(edge, echo, upstreams=upstreams, proxy={"health_check": check, "passive_check": {"fails": 0}})
     eventually(lambda: "/health" in echo.paths and "/health" in second.paths)
     eventually(lambda: asked_of(edge, echo, 4) == 0)
     assert HOST in echo.hosts, "the check names the host"
-    echo.statuses.clear()
+    assert edge.ask(HOST, "/odd").status == 418, "what passes a check is no matter of what visitors get"
+    echo.statuses["/health"] = later
     eventually(lambda: asked_of(edge, echo, 4) > 0, seconds=12)
 
 
@@ -370,6 +373,28 @@ def test_a_global_limit_counts_all_and_a_limit_on_paths_only_those(edge: Edge, e
     assert edge.ask(HOST, "/login", client("203.0.113.2")).status == 200
     assert [edge.ask(HOST, "/all", client(f"203.0.113.{n}")).status for n in range(3, 6)] == [200, 200, 429]
     assert edge.ask(HOST, "/", client("203.0.113.1")).status == 200
+
+
+def test_a_reload_resets_no_limit(edge: Edge, echo: EchoUpstream) -> None:
+    declare(edge, echo, rate_limit={"requests": 2, "window": 3600})
+    assert [edge.ask(HOST).status for _unused in range(3)] == [200, 200, 429]
+    declare(edge, echo, rate_limit={"requests": 3, "window": 3600}, access_log=False)
+    assert [edge.ask(HOST).status for _unused in range(2)] == [200, 429]
+
+
+@pytest.mark.threat("DAT-4")
+def test_keys_that_a_flood_makes_up_are_counted_and_cost_the_same_whatever_the_limit(
+    edge: Edge, echo: EchoUpstream
+) -> None:
+    declare(edge, echo, rate_limit={"requests": 100_000, "window": 3600, "key": "header", "header": "X-Api-Key"})
+    before = edge.admin.rate_limit()
+    for number in range(50):
+        assert edge.ask(HOST, headers=f"X-Api-Key: {'x' * 4000}{number}\r\n").status == 200
+    counters = edge.admin.rate_limit()
+    assert counters["keys"] == before["keys"] + 50
+    assert (counters["most_keys"], counters["forgotten"]) == (100_000, 0)
+    declare(edge, echo)
+    eventually(lambda: edge.admin.rate_limit()["keys"] == before["keys"])
 
 
 @pytest.mark.threat("ING-8")

@@ -11,7 +11,6 @@ require (
 	github.com/crowdsecurity/crowdsec v1.7.6
 	github.com/crowdsecurity/go-cs-bouncer v0.0.21
 	github.com/gaissmai/bart v0.30.0
-	github.com/mholt/caddy-ratelimit v0.1.0
 	github.com/sirupsen/logrus v1.10.2
 	go.uber.org/zap v1.28.0
 )
@@ -243,5 +242,5 @@ require (
 	gopkg.in/yaml.v2 v2.4.0 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 	howett.net/plist v1.0.1 // indirect
-	rsc.io/binaryregexp v0.2.0 // indirect
+	rsc.io/binaryregexp v0.2.0
 )

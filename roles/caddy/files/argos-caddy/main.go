@@ -9,7 +9,6 @@ import (
 	_ "github.com/caddy-dns/cloudflare"
 	_ "github.com/caddy-dns/route53"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
-	_ "github.com/mholt/caddy-ratelimit"
 
 	_ "argos-caddy/certificates"
 	_ "argos-caddy/counters"
@@ -17,6 +16,7 @@ import (
 	_ "argos-caddy/hosts"
 	_ "argos-caddy/lazylog"
 	_ "argos-caddy/logscrub"
+	_ "argos-caddy/ratelimit"
 	_ "argos-caddy/trailers"
 	_ "argos-caddy/waf"
 )

@@ -89,6 +89,14 @@ class CaddyAdmin:
         """
         return self._get("/argos/crowdsec")
 
+    def rate_limit(self) -> Any:
+        """The counters of the rate limits: ``keys``, ``most_keys``, ``forgotten``, ``refused``.
+
+        Raises:
+            CaddyUnreachable: no answer.
+        """
+        return self._get("/argos/rate_limit")
+
     def own_certificates(self) -> set[str]:
         """Identifiers of the operator's certificates that Caddy keeps.
 

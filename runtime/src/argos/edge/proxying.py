@@ -6,7 +6,7 @@ from typing import Any
 
 from argos.edge.context import RenderContext
 from argos.edge.inline_ca import inline_certificates
-from argos.edge.model import Auth, HeaderValue, HealthCheck, Host, Proxy, SecretName, Upstream
+from argos.edge.model import Auth, HeaderValue, HealthCheck, Host, Proxy, SecretName, Upstream, status_ranges
 from argos.edge.names import dial_of
 from argos.edge.placeholders import operator_text
 
@@ -184,6 +184,8 @@ def _transport(proxy: Proxy, *, tls: bool, grpc: bool) -> dict[str, Any]:
             transport[f"{name}_timeout"] = f"{seconds}s"
     if tls:
         transport["tls"] = _upstream_tls(proxy)
+    if proxy.health_check is not None and not _of_caddy(ranges := status_ranges(proxy.health_check.status)):
+        transport |= {"protocol": "health_statuses", "expect": ranges}
     if grpc:
         transport["versions"] = ["2"] if tls else ["h2c"]
     elif proxy.h2c:
@@ -221,12 +223,25 @@ def _active_check(check: HealthCheck, host: Host, proxy: Proxy) -> dict[str, Any
         "timeout": f"{check.timeout}s",
         "fails": check.fails,
         "passes": check.passes,
-        # Caddy takes one digit for the whole class.
-        "expect_status": int(check.status[0]) if "-" in check.status else int(check.status),
+        "expect_status": _expected(check.status),
     }
     if proxy.preserve_host and not host.name.startswith("*"):
         active["headers"] = {"Host": [host.names()[0]]}
     return active
+
+
+def _expected(status: str) -> int:
+    ranges = status_ranges(status)
+    if not _of_caddy(ranges):
+        return 200  # what the transport makes of those that pass
+    low, high = ranges[0]
+    return low if low == high else low // 100  # Caddy takes one digit for the whole class
+
+
+def _of_caddy(ranges: tuple[tuple[int, int], ...]) -> bool:
+    """Whether Caddy's own check, which knows one status or one class, can tell."""
+    low, high = ranges[0]
+    return len(ranges) == 1 and (low == high or (low % 100 == 0 and high == low + 99))
 
 
 def _request_operations(host: Host, proxy: Proxy, context: RenderContext, dropped: frozenset[str]) -> dict[str, Any]:

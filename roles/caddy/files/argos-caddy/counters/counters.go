@@ -1,4 +1,5 @@
-// Package counters shows what the handlers count, on Caddy's admin socket: GET /argos/waf and GET /argos/crowdsec.
+// Package counters shows what the handlers count, on Caddy's admin socket: GET /argos/waf, /argos/crowdsec and
+// /argos/rate_limit.
 // `argos doctor` reads them.
 package counters
 
@@ -46,7 +47,7 @@ func serve(w http.ResponseWriter, r *http.Request) error {
 	read, ok := sources[r.URL.Path[len("/argos/"):]]
 	mu.RUnlock()
 	if !ok {
-		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: fmt.Errorf("%s: want /argos/waf or /argos/crowdsec", r.URL.Path)}
+		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: fmt.Errorf("%s: want /argos/waf, /argos/crowdsec or /argos/rate_limit", r.URL.Path)}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	return json.NewEncoder(w).Encode(read())

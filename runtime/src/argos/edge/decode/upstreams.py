@@ -7,13 +7,13 @@ import re
 from argos.edge.fields import Fields
 from argos.edge.header_rules import header_value_problem
 from argos.edge.inline_ca import pem_problem
-from argos.edge.model import HealthCheck, PassiveCheck, Proxy, Timeouts, Upstream
+from argos.edge.model import HealthCheck, PassiveCheck, Proxy, Timeouts, Upstream, status_ranges
 from argos.edge.names import host_name_problem, upstream_problem
 
 MAX_UPSTREAMS = 64
 MAX_CA = 64 * 1024
 
-_STATUS = re.compile(r"[1-5][0-9][0-9]|([1-5])00-\1[9]{2}")
+_STATUSES = re.compile(r"[1-5][0-9][0-9](?:-[1-5][0-9][0-9])?(?:,[1-5][0-9][0-9](?:-[1-5][0-9][0-9])?){0,9}")
 _COOKIE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _HEALTH_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*")
 
@@ -103,7 +103,11 @@ def _health_check(fields: Fields) -> HealthCheck:
         fields.integer("fails", 2, low=1, high=10),
         fields.integer("passes", 2, low=1, high=10),
         fields.text(
-            "status", "200-299", limit=7, expected="one status such as 204, or a class such as 200-299", check=_status
+            "status",
+            "200-299",
+            limit=79,
+            expected="a status such as 204, a range such as 200-299, or up to 10 of them with commas between",
+            check=_status_problem,
         ),
     )
     fields.finish()
@@ -114,8 +118,10 @@ def _path_problem(text: str) -> str | None:
     return None if _HEALTH_PATH.fullmatch(text) and not header_value_problem(text) else f"is {text[:80]!r}"
 
 
-def _status(text: str) -> str | None:
-    return None if _STATUS.fullmatch(text) else f"is {text!r}"
+def _status_problem(text: str) -> str | None:
+    if _STATUSES.fullmatch(text) and all(low <= high for low, high in status_ranges(text)):
+        return None
+    return f"is {text!r}"
 
 
 def _cookie_problem(text: str) -> str | None:

@@ -25,7 +25,7 @@ from argos.edge.model.settings import (
     Settings,
 )
 from argos.edge.model.tls import Certificate, DnsProvider, Tls, TlsMode
-from argos.edge.model.upstreams import Algorithm, HealthCheck, PassiveCheck, Proxy, Timeouts, Upstream
+from argos.edge.model.upstreams import Algorithm, HealthCheck, PassiveCheck, Proxy, Timeouts, Upstream, status_ranges
 from argos.edge.model.values import HeaderValue, Presence, Resource, SecretName, canonical, secret_places, spec_of
 from argos.edge.model.waf import MAX_WAF_POLICIES, Exclusion, Waf, WafMode, WafPolicy
 
@@ -78,4 +78,5 @@ __all__ = [
     "canonical",
     "secret_places",
     "spec_of",
+    "status_ranges",
 ]

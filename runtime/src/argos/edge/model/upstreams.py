@@ -18,7 +18,7 @@ class Upstream(msgspec.Struct, frozen=True):
 
 
 class HealthCheck(msgspec.Struct, frozen=True):
-    """A request made of each upstream by itself, every ``interval`` seconds; ``status`` is one code or a class."""
+    """A request made of each upstream by itself, every ``interval`` seconds; see :func:`status_ranges`."""
 
     path: str = "/"
     interval: int = 30
@@ -26,6 +26,12 @@ class HealthCheck(msgspec.Struct, frozen=True):
     fails: int = 2
     passes: int = 2
     status: str = "200-299"
+
+
+def status_ranges(status: str) -> tuple[tuple[int, int], ...]:
+    """What a check's ``status`` stands for: ``200,300-399`` for ``(200, 200), (300, 399)``, both ends included."""
+    ends = (part.partition("-") for part in status.split(","))
+    return tuple((int(low), int(high or low)) for low, _unused, high in ends)
 
 
 class PassiveCheck(msgspec.Struct, frozen=True):
