@@ -176,7 +176,11 @@ def specifications(declaration: dict[str, dict]) -> str:
         + f"\nDECLARATION_OPTIONS = {text}\n"
         + '\n_OWNER = DECLARATION_OPTIONS["owner"]\n'
         + offered
-        + '\nOIDC_OPTIONS = dict(DECLARATION_OPTIONS["settings"]["options"]["oidc"]["options"], owner=_OWNER)\n'
+        + "".join(
+            f"\n{name.upper()}_OPTIONS = "
+            f'dict(DECLARATION_OPTIONS["settings"]["options"]["{name}"]["options"], owner=_OWNER)\n'
+            for name in ("oidc", "mail")
+        )
     )
 
 
@@ -185,17 +189,22 @@ def generate() -> dict[Path, str]:
     texts = yaml.safe_load((TOP / "scripts" / "option_docs.yml").read_text(encoding="utf-8"))
     options = Options(texts)
     declaration = options.of(model.Document)
-    settings = declaration["settings"]["options"]["oidc"]["options"]
-    oidc = json.loads(json.dumps(settings).replace("O(settings.oidc.", "O("))
-    oidc["owner"] = declaration["owner"]
     options.refuse_unused()
     fragments = TOP / "plugins" / "doc_fragments"
     return {
         fragments / "declaration.py": fragment("What a whole declaration holds.", declaration),
-        fragments / "oidc.py": fragment("What the OpenID Connect provider's declaration holds.", oidc),
+        fragments / "oidc.py": _singleton_fragment("oidc", "the OpenID Connect provider", declaration),
+        fragments / "mail.py": _singleton_fragment("mail", "the mail server", declaration),
         **{fragments / f"{kind.name}.py": _kind_fragment(kind, declaration) for kind in KINDS.values()},
         TOP / "plugins" / "module_utils" / "declared_options.py": specifications(declaration),
     }
+
+
+def _singleton_fragment(name: str, words: str, declaration: dict[str, dict]) -> str:
+    options = declaration["settings"]["options"][name]["options"]
+    options = json.loads(json.dumps(options).replace(f"O(settings.{name}.", "O("))
+    options["owner"] = declaration["owner"]
+    return fragment(f"What {words}'s declaration holds.", options)
 
 
 def _kind_fragment(kind: Kind, declaration: dict[str, dict]) -> str:

@@ -251,6 +251,79 @@ options:
             - Values of O(settings.oidc.admin_claim) that do.
             type: list
             elements: str
+      mail:
+        description:
+        - The mail server that takes notices, and who reads them.
+        type: dict
+        suboptions:
+          enabled:
+            description:
+            - Send mail. V(false) sends none, and needs neither server nor secret.
+            - The default is V(true).
+            type: bool
+          host:
+            description:
+            - The SMTP server. Its certificate must be good for this name.
+            type: str
+          port:
+            description:
+            - Port of the server. With O(settings.mail.security=tls) the default is V(465), with V(none) it is V(25).
+            - The default is V(587).
+            type: int
+          security:
+            description:
+            - V(starttls) begins in clear and goes on in TLS, V(tls) begins in TLS. The certificate is verified
+              in both, and without it neither the password nor a message is sent.
+            - V(none) is for a server on the guest itself.
+            - The default is V(starttls).
+            type: str
+            choices:
+            - starttls
+            - tls
+            - none
+          username:
+            description:
+            - Who signs in there. Stands together with O(settings.mail.password).
+            type: str
+          password:
+            description:
+            - The password, by the name of its secret.
+            type: dict
+            suboptions:
+              secret:
+                description:
+                - Name of a secret that was set before.
+                type: str
+                required: true
+          sender:
+            description:
+            - The address that mail comes from.
+            type: str
+          recipients:
+            description:
+            - Addresses that mail goes to, 10 at most.
+            type: list
+            elements: str
+          trusted_ca:
+            description:
+            - Certificates in PEM of the authority that vouches for the server. Those of the guest count no more
+              then.
+            type: str
+          timeout:
+            description:
+            - Seconds, 60 at most, that a message may take.
+            - The default is V(20).
+            type: int
+          events:
+            description:
+            - What to tell of. The default is both.
+            - V(backup_failed) is a backup that failed, or none that has succeeded for three days. V(login_ban)
+              is an address or an account that is locked out of signing in.
+            type: list
+            elements: str
+            choices:
+            - backup_failed
+            - login_ban
   hosts:
     description:
     - The published hosts. A host left out stays as it is, unless O(prune) is set.

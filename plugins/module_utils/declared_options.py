@@ -941,6 +941,63 @@ DECLARATION_OPTIONS = {
                         "elements": "str"
                     }
                 }
+            },
+            "mail": {
+                "type": "dict",
+                "options": {
+                    "enabled": {
+                        "type": "bool"
+                    },
+                    "host": {
+                        "type": "str"
+                    },
+                    "port": {
+                        "type": "int"
+                    },
+                    "security": {
+                        "type": "str",
+                        "choices": [
+                            "starttls",
+                            "tls",
+                            "none"
+                        ]
+                    },
+                    "username": {
+                        "type": "str"
+                    },
+                    "password": {
+                        "type": "dict",
+                        "no_log": False,
+                        "options": {
+                            "secret": {
+                                "type": "str",
+                                "required": True,
+                                "no_log": False
+                            }
+                        }
+                    },
+                    "sender": {
+                        "type": "str"
+                    },
+                    "recipients": {
+                        "type": "list",
+                        "elements": "str"
+                    },
+                    "trusted_ca": {
+                        "type": "str"
+                    },
+                    "timeout": {
+                        "type": "int"
+                    },
+                    "events": {
+                        "type": "list",
+                        "elements": "str",
+                        "choices": [
+                            "backup_failed",
+                            "login_ban"
+                        ]
+                    }
+                }
             }
         }
     },
@@ -977,3 +1034,5 @@ WAF_POLICY_OPTIONS = dict(_WAF_POLICY, owner=_OWNER)
 HOST_OPTIONS = dict(_HOST, owner=_OWNER)
 
 OIDC_OPTIONS = dict(DECLARATION_OPTIONS["settings"]["options"]["oidc"]["options"], owner=_OWNER)
+
+MAIL_OPTIONS = dict(DECLARATION_OPTIONS["settings"]["options"]["mail"]["options"], owner=_OWNER)

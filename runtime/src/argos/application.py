@@ -28,6 +28,7 @@ from argos.edge.revisions import read_state
 from argos.epoch import EpochWriter
 from argos.errors import Unavailable
 from argos.named_secrets import NamedSecrets
+from argos.notify.outbox import Outbox
 from argos.scrub import Scrubber
 from argos.sessions.store import Sessions
 from argos.settings import Settings
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from argos.edge.secret_use import DeclaredSecrets
     from argos.kept import Sweeper
     from argos.key_rotation import KeyRotation
+    from argos.notify.message import Edge
+    from argos.notify.service import Mail
     from argos.oidc.service import Oidc
     from argos.threat.lapi import Lapi
     from argos.threat.service import Decisions
@@ -71,6 +74,7 @@ class Application:
     links: PasswordLinks
     secrets: NamedSecrets
     second_factors: SecondFactors
+    outbox: Outbox
 
     @classmethod
     def from_settings(cls, settings: Settings, *, clock: Clock | None = None, password_cost: int = COST) -> Application:
@@ -96,7 +100,8 @@ class Application:
         audit = Audit(storage, vault, scrubber)
         epoch = EpochWriter(settings.epoch_file)
         sessions = Sessions(storage, audit, epoch)
-        throttle = Throttle(clock)
+        outbox = Outbox(clock, scrubber)
+        throttle = Throttle(clock, tell=outbox.locked_out)
         passwords = Passwords(vault, cost=password_cost, queue=SIGN_INS_WAITING)
         return cls(
             settings=settings,
@@ -112,6 +117,7 @@ class Application:
             links=PasswordLinks(storage, audit, sessions, epoch, passwords, throttle),
             secrets=NamedSecrets(storage, vault, audit, scrubber),
             second_factors=SecondFactors(storage, vault, audit, sessions, epoch, throttle),
+            outbox=outbox,
         )
 
     @cached_property
@@ -162,7 +168,26 @@ class Application:
             directory=settings.backup_dir,
             request=settings.backup_request,
             keep_days=settings.backup_keep_days,
+            outbox=self.outbox,
         )
+
+    @cached_property
+    def mail(self) -> Mail:
+        """What mails notices; imported late, as most commands send none."""
+        from argos.notify.service import Mail
+
+        return Mail(self.storage, self.audit, self.secrets, self.scrubber, self.outbox, self.named_edge)
+
+    def named_edge(self) -> Edge:
+        """This guest as a message names it."""
+        from argos.edge.context import RenderContext
+        from argos.notify.message import Edge
+
+        edge = self.edge()
+        if edge is None:
+            return Edge("this guest", "")
+        context = RenderContext(mode=self.settings.mode, panel_port=self.settings.panel_listen[1])
+        return Edge(edge.panel_host, context.panel_url(edge.panel_host))
 
     @cached_property
     def record(self) -> Search:
@@ -221,11 +246,7 @@ class Application:
 
     def welcome_url(self, token: str) -> str:
         """The address of a one-time set-password link; only its path while no panel host is declared."""
-        from argos.edge.context import RenderContext
-
-        edge = self.edge()
-        context = RenderContext(mode=self.settings.mode, panel_port=self.settings.panel_listen[1])
-        return ("" if edge is None else context.panel_url(edge.panel_host)) + f"/welcome?token={token}"
+        return f"{self.named_edge().url}/welcome?token={token}"
 
     def reconcile(self) -> None:
         """Make Caddy run the active revision where it runs something else."""

@@ -56,7 +56,7 @@ def exchange(
     if secure:
         channel = _context().wrap_socket(channel, server_hostname=host, do_handshake_on_connect=False)
     # The shutdown ends any read, the handshake's too.
-    alarm = threading.Timer(deadline, _shut, [channel])
+    alarm = threading.Timer(deadline, shut, [channel])
     alarm.daemon = True
     alarm.start()
     try:
@@ -115,7 +115,8 @@ def _context() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def _shut(channel: socket.socket) -> None:
+def shut(channel: socket.socket) -> None:
+    """End whatever another thread reads or writes there."""
     # The plain shutdown: an SSLSocket's own would take its state from under the reading thread.
     with contextlib.suppress(OSError):
         socket.socket.shutdown(channel, socket.SHUT_RDWR)

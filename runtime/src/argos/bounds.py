@@ -13,9 +13,12 @@ from argos.accounts import devices, throttle
 from argos.accounts.records import MOST_PEOPLE
 from argos.backup.service import MOST_RUNS
 from argos.edge.decode import remembered
+from argos.edge.decode.mail import EVENTS
 from argos.edge.model import MAX_HOSTS, MAX_RESOURCES
 from argos.edge.revisions import KEPT as KEPT_REVISIONS
 from argos.kept import Kept, rows_of
+from argos.notify import outbox
+from argos.notify import service as mail
 from argos.oidc import pending, starts
 from argos.sessions.store import PER_USER as SESSIONS_PER_USER
 from argos.storage import tables
@@ -45,6 +48,7 @@ def kept_by(application: Application) -> Iterator[Kept]:
         "audit": application.retention.sweep,
         "bans": partial(_forget_bans, application.storage),
         "login_failures": lambda _now: application.accounts.sweep(),
+        "mails": application.mail.sweep,
         "oidc_pending": lambda _now: application.oidc.pending.sweep(),
         "password_links": lambda _now: application.links.sweep(),
         "sessions": lambda _now: application.sessions.sweep(),
@@ -59,8 +63,10 @@ def kept_by(application: Application) -> Iterator[Kept]:
         "gate_settings": 1,
         "known_devices": MOST_PEOPLE * devices.PER_USER,
         "login_failures": throttle.MOST_ROWS,
+        "mails": mail.MOST_MAILS,
         "meta": _FACTS,
         "named_secrets": named_secrets.MOST,
+        "notices": len(EVENTS) * outbox.MOST_WAITING,
         "oidc_identities": MOST_PEOPLE,
         "oidc_pending": pending.MOST,
         "password_links": MOST_PEOPLE,

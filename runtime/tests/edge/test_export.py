@@ -97,6 +97,18 @@ SINGLETONS: dict[str, dict[str, Any]] = {
         "allowed_groups": ["yes", "0x10", "~"],
         "group_map": {"no": ["everyone"]},
     },
+    "mail": {
+        "enabled": False,
+        "host": "smtp.home.example",
+        "port": 2525,
+        "security": "tls",
+        "username": "on",
+        "password": {"secret": "smtp"},
+        "sender": "argos@home.example",
+        "recipients": ["no@home.example"],
+        "timeout": 7,
+        "events": ["login_ban"],
+    },
 }
 TEXTS = st.sampled_from([
     "", "a", "alice", "family", "/a", "/static/*", "a.home.example", "b.home.example", "home.example", "http://10.0.0.5:80",

@@ -72,6 +72,8 @@ EXPECTED = {
     "/api/v1/backups": Needs.ADMIN,
     "/api/v1/backups/requests/{request}": Needs.ADMIN,
     "/api/v1/backups/{name}": Needs.ADMIN,
+    "/api/v1/mail": Needs.ADMIN,
+    "/api/v1/mail/test": Needs.ADMIN,
     "/api/v1/users": Needs.ADMIN,
     "/api/v1/users/{username}": Needs.ADMIN,
     "/api/v1/users/{username}/password": Needs.ADMIN,

@@ -27,6 +27,7 @@ MUTATIONS = {
     ("PUT", "/v1/secrets/{name}"): ({"value": "a long secret value"}, "secret.create", "secret/token"),
     ("DELETE", "/v1/secrets/{name}"): (None, "secret.delete", "secret/token"),
     ("POST", "/v1/backups"): ({}, "backup.request", "backup"),
+    ("POST", "/v1/mail/test"): ({}, "mail.test", "settings/mail"),
     ("DELETE", "/v1/backups/{name}"): (None, "backup.delete", f"backup/{ARCHIVE}"),
 }
 # A plan changes nothing; an apply is walked where a Caddy is: tests/integration/edge; decisions where a LAPI is:
@@ -74,6 +75,22 @@ def mutating(app: falcon.App, prefix: str) -> set[tuple[str, str]]:
     }
 
 
+def declare_mail(application: Application) -> None:
+    """A mail server that is not there: the try is on record all the same."""
+    mail = {
+        "host": "127.0.0.1",
+        "port": 1,
+        "security": "none",
+        "sender": "a@home.example",
+        "recipients": ["b@home.example"],
+    }
+    with application.storage.write() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO resources (kind, name, spec, owner, updated_at) VALUES ('settings', 'mail', ?, '', 0)",
+            (json.dumps(mail),),
+        )
+
+
 def newest(application: Application) -> tuple[str, str, str]:
     with application.storage.read() as connection:
         row = connection.exec_driver_sql("SELECT actor, action, target FROM audit ORDER BY id DESC LIMIT 1").one()
@@ -96,6 +113,8 @@ def test_a_mutation_leaves_its_row(application: Application, method: str, path: 
     client = testing.TestClient(admin_app(application), headers={"Argos-Actor": "ansible:carol"})
     if action == "secret.delete":
         client.simulate_put("/v1/secrets/token", json={"value": "a long secret value"})
+    if action == "mail.test":
+        declare_mail(application)
     name = "token"
     if action == "backup.delete":
         (application.settings.backup_dir / ARCHIVE).write_bytes(b"sealed")

@@ -201,7 +201,9 @@ class SecondFactors:
         # Counted first and taken back on success, in one transaction: a failure stays counted when it commits.
         attempt = self._throttle.reserve_code(connection, actor.address, user_id)
         found = check()
-        if found is not None:
+        if found is None:
+            self._throttle.fail_code(connection, attempt)
+        else:
             self._throttle.refund(connection, attempt)
         return found
 

@@ -13,7 +13,8 @@ import hashlib
 import re
 import threading
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Row, case, delete, func, select, update
@@ -38,10 +39,30 @@ class Crowded(Exception):
 
 
 @dataclass(frozen=True)
+class Lockout:
+    """A lock that has just begun, and the try that began it; ``until`` is in Unix seconds.
+
+    ``username`` is as somebody typed it, and may be anything; ``user_id`` is set instead where a
+    second factor's codes were wrong.
+    """
+
+    address: str
+    until: int
+    username: str = field(default="", repr=False)
+    user_id: int | None = None
+    address_locked: bool = False
+    account_locked: bool = False
+    second_factor: bool = False
+
+
+@dataclass(frozen=True)
 class Attempt:
-    """A counted try: the keys it counts under, each with the start of its window."""
+    """A counted try: the keys it counts under, each with the start of its window, and who made it."""
 
     counted: tuple[tuple[str, int], ...]
+    address: str
+    username: str = field(default="", repr=False)
+    code_lockout: Lockout | None = None
 
 
 class Throttle:
@@ -50,12 +71,20 @@ class Throttle:
     Args:
         clock: the time bans go by.
         most_rows: how many keys are remembered; over it the oldest go, banned ones last (DAT-4).
+        tell: called once for each lock that begins, in the transaction that begins it.
 
     ``dropped`` counts the keys that went although they still counted.
     """
 
-    def __init__(self, clock: Clock, *, most_rows: int = MOST_ROWS) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        most_rows: int = MOST_ROWS,
+        tell: Callable[[Connection, Lockout], None] | None = None,
+    ) -> None:
         self._clock = clock
+        self._tell = tell or (lambda _connection, _lockout: None)
         self._most_rows = most_rows
         self._ended = threading.Condition()
         self._under_way: Counter[tuple[str, int]] = Counter()
@@ -84,7 +113,8 @@ class Throttle:
             raise Crowded
         for key, (failures, started) in zip(keys, counts, strict=True):
             self._store(connection, key, failures, started, 0)
-        attempt = Attempt(tuple((key, started) for key, (_unused, started) in zip(keys, counts, strict=True)))
+        counted = tuple((key, started) for key, (_unused, started) in zip(keys, counts, strict=True))
+        attempt = Attempt(counted, address, username)
         with self._ended:
             self._under_way.update(attempt.counted)
         self._sweep(connection, now)
@@ -110,19 +140,39 @@ class Throttle:
         row = self._unbanned(connection, [key], now).get(key)
         failures, started = _next_count(row, now, CODE_WINDOW)
         # One transaction holds count and check, so what is counted has failed unless it is taken back.
-        self._store(connection, key, failures, started, now + CODE_BAN if failures >= FAILURES else 0)
+        until = now + CODE_BAN if failures >= FAILURES else 0
+        self._store(connection, key, failures, started, until)
         self._sweep(connection, now)
-        return Attempt(((key, started),))
+        lockout = Lockout(address, until, user_id=user_id, second_factor=True) if until else None
+        return Attempt(((key, started),), address, code_lockout=lockout)
+
+    def fail_code(self, connection: Connection, attempt: Attempt) -> None:
+        """End a try at a second factor that failed; it stays counted, and the lock that it began is told."""
+        if attempt.code_lockout is not None:
+            self._tell(connection, attempt.code_lockout)
 
     def fail(self, connection: Connection, attempt: Attempt) -> None:
         """End a try that failed: the last that the limit allows bans its keys."""
-        now = self._clock.now()
+        until, locked = self._clock.now() + BAN, []
         for (key, started), under_way in self._end(attempt).items():
-            connection.execute(
+            banned = connection.execute(
                 update(login_failures)
                 .where(login_failures.c.key == key, login_failures.c.window_started_at == started)
                 .where(login_failures.c.failures >= FAILURES + under_way)
-                .values(banned_until=now + BAN)
+                .values(banned_until=until)
+            )
+            if banned.rowcount:
+                locked.append(key.startswith("address:"))
+        if locked:
+            self._tell(
+                connection,
+                Lockout(
+                    attempt.address,
+                    until,
+                    attempt.username,
+                    address_locked=True in locked,
+                    account_locked=False in locked,
+                ),
             )
 
     def refund(self, connection: Connection, attempt: Attempt) -> None:

@@ -17,6 +17,7 @@ from argos.api.health import Health
 from argos.api.hosts import HostList, OneHost
 from argos.api.kept import KeptList
 from argos.api.keys import Key
+from argos.api.mail import MailStanding, MailTest
 from argos.api.revisions import OneRevision, RevisionList, RevisionRollback
 from argos.api.secrets import OneSecret, SecretList
 from argos.api.users import OneUser, UserLink, UserList, UserPassword
@@ -52,6 +53,8 @@ def add_routes(app: falcon.App[Any, Any], prefix: str, application: Application)
         ("/backups/{name}", OneBackup(application)),
         ("/decisions", Decisions(application)),
         ("/decisions/{number}", OneDecision(application)),
+        ("/mail", MailStanding(application)),
+        ("/mail/test", MailTest(application)),
         ("/users", UserList(application)),
         ("/users/{username}", OneUser(application)),
         ("/users/{username}/password", UserPassword(application)),

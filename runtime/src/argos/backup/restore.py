@@ -213,11 +213,11 @@ def _need_room(settings: Settings, manifest: archive.Manifest) -> None:
 
 
 def _begin_anew(storage: Storage, master: bytes, actor: Actor, difference: Difference, said: Mapping[str, Any]) -> None:
-    """Nobody is signed in to what was restored, and no link or pending sign-in of then opens it."""
+    """Nobody is signed in to what was restored, no link or pending sign-in opens it, and no old notice is mailed."""
     vault = Vault(storage, master)
     audit = Audit(storage, vault, Scrubber([base64.b64encode(master).decode()]))
     with storage.write() as connection:
-        for table in (tables.sessions, tables.oidc_pending, tables.password_links):
+        for table in (tables.sessions, tables.oidc_pending, tables.password_links, tables.notices):
             connection.execute(delete(table))
         before = {"revision": difference.revision_now}
         after = {**said, "made_at": difference.made_at, "revision": difference.revision}

@@ -23,6 +23,7 @@ from argos import __version__, durable_files
 from argos.audit import Actor, Audit
 from argos.backup import archive
 from argos.errors import ArgosError, Conflict, NotFound, Unavailable
+from argos.notify.outbox import Outbox
 from argos.storage.engine import Storage, schema_version
 from argos.storage.tables import backup_runs
 from argos.vault import Vault
@@ -65,12 +66,21 @@ class Backups:
         directory: where they lie; its owner's alone.
         request: the file that systemd watches (``argos-backup.path``).
         keep_days: older ones are dropped when a new one is whole; the newest never.
+        outbox: takes a notice of each that failed.
     """
 
     def __init__(
-        self, storage: Storage, vault: Vault, audit: Audit, *, directory: Path, request: Path, keep_days: int
+        self,
+        storage: Storage,
+        vault: Vault,
+        audit: Audit,
+        *,
+        directory: Path,
+        request: Path,
+        keep_days: int,
+        outbox: Outbox,
     ) -> None:
-        self._storage, self._vault, self._audit = storage, vault, audit
+        self._storage, self._vault, self._audit, self._outbox = storage, vault, audit, outbox
         self._directory, self._request, self._keep_days = directory, request, keep_days
 
     def create(self, actor: Actor, caddy: Mapping[str, bytes], request: str = "") -> Backup:
@@ -93,7 +103,7 @@ class Backups:
             raise
         except (OSError, sqlite3.Error, ArgosError) as problem:
             failure = problem if isinstance(problem, ArgosError) else Unavailable(f"{self._directory}: {problem}")
-            self._note_failure(actor, failure, request)
+            self.note_failure(actor, failure, request)
             raise failure from None
         with self._storage.write() as connection:
             after = {"size": made.size, "sha256": made.sha256}
@@ -228,11 +238,19 @@ class Backups:
                 f"{self._directory}: a backup needs {wanted // 2**20} MiB free, and there are {free // 2**20}"
             )
 
-    def _note_failure(self, actor: Actor, failure: ArgosError, request: str) -> None:
+    def note_failure(self, actor: Actor, failure: ArgosError, request: str = "") -> None:
+        """Put a try that failed on record, and let it be told.
+
+        Args:
+            actor: who asked.
+            failure: why it failed.
+            request: the id of the request that this answers.
+        """
         with self._storage.write() as connection:
             self._audit.record(connection, actor, "backup.failed", "backup", None, {"reason": str(failure)[:1024]})
             row = {"at": self._storage.clock.now(), "state": "failed", "reason": str(failure)[:1024]}
             connection.execute(insert(backup_runs).values(**row, request=request))
+            self._outbox.backup_failed(connection, str(failure))
 
     def _expire(self, actor: Actor, newest: Backup) -> None:
         oldest = self._storage.clock.now() - self._keep_days * DAY_S

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from argos.cli.command_line import Commands, add_command, add_group, add_json
 from argos.cli.exits import CONFIGURATION, NOT_FOUND, OK, UNAVAILABLE, USAGE, Stop, verdict
+from argos.errors import ArgosError
 from argos.settings import BadSetting, Settings, decode_master_key
 
 if TYPE_CHECKING:
@@ -81,7 +82,11 @@ def create(options: argparse.Namespace) -> int:
     collector = caddy_storage.collector(settings.caddy_storage) if settings.caddy_storage.is_dir() else None
     with services() as here:
         request = _request(settings) if options.requested else ""
-        caddy = caddy_storage.collected(collector) if collector else {}
+        try:
+            caddy = caddy_storage.collected(collector) if collector else {}
+        except ArgosError as problem:
+            here.application.backups.note_failure(here.actor, problem, request)
+            raise
         made = here.application.backups.create(here.actor, caddy, request)
     _print_backups([made], options.json)
     return OK

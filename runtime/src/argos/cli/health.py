@@ -80,13 +80,15 @@ def status(options: argparse.Namespace) -> int:
             "etag": state.etag(),
             "caddy": check_caddy(settings.caddy_socket, settings.edge_dir / "caddy.json").message,
             "configuration": check_configuration(settings.database).message,
+            "mail": msgspec.to_builtins(application.mail.state()),
             "crowdsec": _crowdsec(application, enabled=state.crowdsec.enabled),
         }
     if options.json:
         kept += (gate or {}).pop("kept", [])
         print_json({**facts, "kept": kept, "gate": gate})
     else:
-        facts |= {f"CrowdSec {name}": value for name, value in facts.pop("crowdsec").items()}
+        for group, shown in (("mail", "mail"), ("crowdsec", "CrowdSec")):
+            facts |= {f"{shown} {name}": value for name, value in facts.pop(group).items()}
         for name, value in facts.items():
             print(f"{name.replace('_', ' ')}: {'-' if value is None else value}")
     return OK if serving else FAILED

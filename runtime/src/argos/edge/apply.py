@@ -42,7 +42,8 @@ from argos.vault import Vault
 UNSETTLED_S = 60
 """After a load that Caddy did not answer in time, so long the runtime looks each second what Caddy runs."""
 
-_PROVIDER = ("settings", "oidc")
+_OURS = frozenset({("settings", "oidc"), ("settings", "mail")})
+"""Nothing of Caddy's configuration is of these: a change of them alone asks nothing of it."""
 
 log = logging.getLogger(__name__)
 
@@ -138,8 +139,8 @@ class ApplyEngine:
             Refused: Caddy does not take it; everything is as it was.
             Unavailable: Caddy does not answer, or another apply takes too long.
         """
-        # The break glass of the provider works with Caddy dead: nothing in its configuration is of settings/oidc.
-        for_caddy = not _is_about_sign_in(document)
+        # The break glass of the provider works with Caddy dead.
+        for_caddy = not _is_ours_alone(document)
         return self._change(actor, lambda state: self._planned(state, document), if_match, for_caddy=for_caddy)
 
     def replacement(self, after: State) -> Outcome:
@@ -187,7 +188,7 @@ class ApplyEngine:
             if not planned.changed:
                 self._reload_with_new_secrets(state, digest)
                 return Outcome(False, planned.etag, (), planned.warnings, active)
-            for_caddy = any(change.key != _PROVIDER for change in planned.changes)
+            for_caddy = any(change.key not in _OURS for change in planned.changes)
             force = digest != known_digest
             return self._bring_into_force(actor, state, planned, digest if for_caddy else None, force=force, note=note)
 
@@ -445,9 +446,8 @@ def _delivered(state: State) -> frozenset[str]:
     return state.secret_names() | {BOUNCER_KEY}
 
 
-def _is_about_sign_in(document: Document) -> bool:
-    """Whether ``document`` declares the provider and nothing else."""
-    settings = document.settings
-    others = any(getattr(settings, name) is not None for name in SETTINGS if name != "oidc")
+def _is_ours_alone(document: Document) -> bool:
+    """Whether ``document`` declares something that is not Caddy's, and nothing else."""
+    declared = {("settings", name) for name in SETTINGS if getattr(document.settings, name) is not None}
     named = any(kind.declared(document) for kind in KINDS.values())
-    return settings.oidc is not None and not (others or named or document.prune)
+    return bool(declared) and declared <= _OURS and not (named or document.prune)

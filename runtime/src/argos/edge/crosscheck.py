@@ -34,7 +34,7 @@ def crosscheck(
     """
     hosts = state.hosts()
     edge = state.edge
-    errors = [*_oidc_errors(state, secrets), *_secret_errors(state, secrets)]
+    errors = [*_oidc_errors(state, secrets), *_mail_errors(state, secrets), *_secret_errors(state, secrets)]
     if edge is None:
         if not hosts:
             return errors
@@ -69,6 +69,17 @@ def _oidc_errors(state: State, secrets: Collection[str]) -> Iterator[FieldError]
             "settings/oidc",
             "client_secret.secret",
             f"names {oidc.client_secret.secret!r}, which has no value",
+            "the name of a secret that was set before",
+        )
+
+
+def _mail_errors(state: State, secrets: Collection[str]) -> Iterator[FieldError]:
+    mail = state.mail
+    if mail is not None and mail.enabled and mail.password and mail.password.secret not in secrets:
+        yield FieldError(
+            "settings/mail",
+            "password.secret",
+            f"names {mail.password.secret!r}, which has no value",
             "the name of a secret that was set before",
         )
 

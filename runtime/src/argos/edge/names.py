@@ -67,7 +67,7 @@ def _dialed_problem(host: str, netloc: str, port: int) -> str | None:
     address = parse_address(host)
     if address is None:
         # WHATWG URL §3.5: a name whose last label is a number would be dialled as an address (127.1, 2130706433).
-        if host_problem := _dns_name_problem(host):
+        if host_problem := dns_name_problem(host):
             return host_problem
     elif isinstance(address, ipaddress.IPv6Address) and not netloc.startswith("["):
         return f"is the address {host}, which must stand in brackets"
@@ -87,7 +87,8 @@ def _zone_problem(address: str) -> str | None:
     return None
 
 
-def _dns_name_problem(host: str) -> str | None:
+def dns_name_problem(host: str) -> str | None:
+    """Check a name that is dialled, in lower case; one label is enough."""
     labels = host.rstrip(".").split(".")
     name = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
     if len(host) > 253 or not all(name.fullmatch(label) for label in labels):

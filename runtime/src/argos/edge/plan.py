@@ -16,6 +16,7 @@ from argos.edge.model import (
     Document,
     EdgeSettings,
     Host,
+    MailSettings,
     OidcSettings,
     SessionSettings,
     WafPolicy,
@@ -70,6 +71,12 @@ class State(msgspec.Struct, frozen=True, dict=True):
         """``settings/oidc``, or None while nobody has declared it."""
         oidc: OidcSettings | None = self._setting("oidc")
         return oidc
+
+    @property
+    def mail(self) -> MailSettings | None:
+        """``settings/mail``, or None while nobody has declared it."""
+        mail: MailSettings | None = self._setting("mail")
+        return mail
 
     def _setting(self, name: str) -> Any:
         stored = self.resources.get(("settings", name))

@@ -32,7 +32,8 @@ from argos.oidc.people import People
 from argos.oidc.policy import judge
 from argos.oidc.provider import Provider
 from argos.oidc.starts import Starts
-from argos.oidc.trial import Step, try_connection
+from argos.oidc.trial import try_connection
+from argos.steps import Step
 from argos.storage.tables import resources, sessions
 
 if TYPE_CHECKING:

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from argos.errors import ArgosError
 from argos.oidc.errors import ProviderRefused, ProviderUnavailable
 from argos.oidc.exchange import Exchange, error_code, grant
 from argos.oidc.provider import Metadata, Provider
+from argos.steps import Step
 
 if TYPE_CHECKING:
     from argos.edge.model import OidcSettings
     from argos.scrub import Scrubber
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of trying the connection."""
-
-    name: str
-    done: bool
-    message: str
 
 
 def try_connection(

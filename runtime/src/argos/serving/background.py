@@ -1,4 +1,4 @@
-"""The threads beside the listeners: heartbeat, last-seen, reconcile, sweep, free space."""
+"""The threads beside the listeners: heartbeat, last-seen, reconcile, sweep, mail, free space."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ _LOOK_FOR_DRIFT_EVERY = 5.0
 _SWEEP_EVERY = 300.0
 _COPY_EVERY = 2.0
 _SPACE_EVERY = 60.0
+_MAIL_EVERY = 3.0
 
 
 class Background:
@@ -183,6 +184,7 @@ def start(
     unsettled: Callable[[], bool],
     drifted: Callable[[], bool],
     sweep: Callable[[], object],
+    mail: Callable[[], object],
     written: list[Path],
     copy: Callable[[], object] | None = None,
 ) -> None:
@@ -196,6 +198,7 @@ def start(
     watch = CaddyWatch(caddy_socket, reconcile, unsettled, drifted)
     background.every(_LOOK_FOR_CADDY_EVERY, "reconcile", watch.look)
     background.every(_SWEEP_EVERY, "sweep", sweep)
+    background.every(_MAIL_EVERY, "mail", mail)
     background.every(_SPACE_EVERY, "free space", SpaceWatch(written).look)
     if copy is not None:
         background.every(_COPY_EVERY, "journal copy", copy)

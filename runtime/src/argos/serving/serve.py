@@ -75,6 +75,7 @@ def serve(application: Application) -> int:
         unsettled=application.engine.unsettled,
         drifted=application.engine.drifted,
         sweep=application.sweep,
+        mail=application.mail.send_due,
         written=[settings.data_dir, settings.edge_dir, settings.access_log.parent],
         copy=JournalCopy(application.storage).copy if settings.audit_journal else None,
     )

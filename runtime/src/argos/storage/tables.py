@@ -270,6 +270,31 @@ backup_runs = Table(
 )
 
 # Facts about this database: 'setup_completed_at' (first admin made; set-up never reopens), 'audit_head', …
+# What waits to be mailed, oldest first; ``more`` counts what was left out beside it (DAT-4).
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Integer, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("text", Text, nullable=False),  # one line, free of control characters and of secrets
+    Column("more", Integer, nullable=False, server_default=text("0")),
+    sqlite_autoincrement=True,
+)
+
+# What became of each mail; the bound per hour and the pause after a failure go by it.
+mails = Table(
+    "mails",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Integer, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    CheckConstraint("state IN ('sent', 'failed')", name="state"),
+    sqlite_autoincrement=True,
+)
+
 meta = Table(
     "meta",
     metadata,

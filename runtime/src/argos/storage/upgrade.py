@@ -13,7 +13,7 @@ from argos.errors import ArgosError
 from argos.storage.engine import BUSY_TIMEOUT_S, schema_version
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-REVISIONS = ("0001", "0002", "0003", "0004")  # oldest first; a test compares it with the files
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")  # oldest first; a test compares it with the files
 
 
 class SchemaTooNew(ArgosError):

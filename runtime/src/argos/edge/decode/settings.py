@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argos.edge.decode.crowdsec import decode_crowdsec
+from argos.edge.decode.mail import decode_mail
 from argos.edge.decode.tls import decode_tls
 from argos.edge.decode.values import networks
 from argos.edge.fields import Fields
@@ -20,8 +21,9 @@ def decode_settings(raw: object, errors: list[FieldError]) -> Settings:
     session = _session(top.raw("session"), errors) if top.given("session") else None
     crowdsec = decode_crowdsec(top.raw("crowdsec"), errors) if top.given("crowdsec") else None
     oidc = decode_oidc(top.raw("oidc"), errors) if top.given("oidc") else None
+    mail = decode_mail(top.raw("mail"), errors) if top.given("mail") else None
     top.finish()
-    return Settings(edge, session, crowdsec, oidc)
+    return Settings(edge, session, crowdsec, oidc, mail)
 
 
 def _edge(raw: object, errors: list[FieldError]) -> EdgeSettings:

@@ -64,6 +64,30 @@ class OidcSettings(msgspec.Struct, frozen=True):
     admin_values: tuple[str, ...] = ()
 
 
+MailEvent = Literal["backup_failed", "login_ban"]
+"""What a mail tells of."""
+
+
+class MailSettings(msgspec.Struct, frozen=True):
+    """The singleton ``settings/mail``: the SMTP server that takes notices, and who reads them (DEP-2).
+
+    ``timeout`` is in seconds, for one message from the connection's opening to its end.
+    ``trusted_ca`` is PEM; where it is given, nobody else vouches for the server.
+    """
+
+    enabled: bool = True
+    host: str = ""
+    port: int = 587
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    username: str = ""
+    password: SecretName | None = None
+    sender: str = ""
+    recipients: tuple[str, ...] = ()
+    trusted_ca: str = ""
+    timeout: int = 20
+    events: tuple[MailEvent, ...] = ("backup_failed", "login_ban")
+
+
 class Settings(msgspec.Struct, frozen=True):
     """The singletons a document names; None leaves what is stored alone."""
 
@@ -71,6 +95,7 @@ class Settings(msgspec.Struct, frozen=True):
     session: SessionSettings | None = None
     crowdsec: CrowdsecSettings | None = None
     oidc: OidcSettings | None = None
+    mail: MailSettings | None = None
 
 
 SETTINGS: dict[str, type[msgspec.Struct]] = {
@@ -78,5 +103,6 @@ SETTINGS: dict[str, type[msgspec.Struct]] = {
     "session": SessionSettings,
     "crowdsec": CrowdsecSettings,
     "oidc": OidcSettings,
+    "mail": MailSettings,
 }
 """Name of each singleton and its struct."""
