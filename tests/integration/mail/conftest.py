@@ -18,6 +18,7 @@ for place in (HERE, HERE.parent / "panel"):
     sys.path.insert(0, str(place))  # import-mode=importlib leaves a test's neighbours unfindable
 
 from authority import Authority  # noqa: E402
+from declared_mail import mail  # noqa: E402
 from smtp_server import CLI, NAME, PASSWORD, MailServer  # noqa: E402
 
 
@@ -68,22 +69,6 @@ def declare(application: Application, authority: Authority) -> Callable[..., Non
         application.engine.apply(CLI, decode_document({"owner": "test", "settings": {"mail": declared}}))
 
     return apply
-
-
-def mail(port: int, authority: Authority, **fields: Any) -> dict[str, Any]:
-    """A declaration of ``settings/mail`` for a server on loopback."""
-    declared = {
-        "host": NAME,
-        "port": port,
-        "username": "argos",
-        "password": {"secret": "smtp-password"},
-        "sender": "argos@home.example",
-        "recipients": ["me@home.example"],
-        "trusted_ca": authority.pem,
-        "timeout": 20,
-        **fields,
-    }
-    return {name: value for name, value in declared.items() if value is not None}
 
 
 @pytest.fixture
