@@ -1,4 +1,4 @@
-"""Mail by a real ``argos serve``: declared by module, tried by command line and API, sent for what other processes do."""
+"""Mail by a real ``argos serve``: declared by module, tried by command and API, sent for what other processes do."""
 
 from __future__ import annotations
 
