@@ -13,6 +13,7 @@ import pytest
 from argos.accounts.errors import BadCredentials, TooManyFailedLogins
 from argos.application import Application
 from argos.clock import FixedClock
+from argos.doctor.mail import check_mail
 from argos.errors import ArgosError, Unavailable
 from argos.notify.outbox import MOST_WAITING
 from authority import Authority
@@ -221,6 +222,9 @@ def test_a_server_that_is_away_is_asked_ever_more_seldom_and_nothing_is_lost(
         clock.advance(60)
     moments = [(at - begun) // 60 for at, _event, state in tries(application) if state == "failed"]
     assert moments == [0, 1, 3, 7, 15, 31]
+    found = check_mail(application.settings.database)
+    assert found.state == "warning"
+    assert "connect: Connection refused. 1 notices wait." in found.message
     state = application.mail.state()
     assert state.failure == "connect: Connection refused"
     assert state.waiting == 1
@@ -240,6 +244,22 @@ def test_other_settings_or_another_password_are_tried_at_once(
     application.mail.send_due()
     assert "what matters" in body(server)
     assert application.mail.state().failure == ""
+
+
+def test_what_comes_while_a_mail_is_on_its_way_is_told_by_the_next(
+    application: Application, declare: Declare, server: MailServer, clock: FixedClock
+) -> None:
+    declare(server.port)
+    for number in range(MOST_WAITING):
+        note(application, f"lock number {number}")
+    server.meanwhile = lambda: [note(application, "one more") for _unused in range(3)]
+    application.mail.send_due()
+    assert application.mail.state().waiting == 3
+    server.meanwhile = lambda: None
+    clock.advance(60)
+    application.mail.send_due()
+    subjects = [message["Subject"].rpartition(" ")[2] for message in server.messages()]
+    assert subjects == ["(50)", "(3)"]
 
 
 def test_nothing_waits_for_who_did_not_ask(application: Application, declare: Declare, authority: Authority) -> None:

@@ -33,10 +33,10 @@ def arrived(server: MailServer, count: int) -> None:
         time.sleep(0.1)
 
 
-def lock(runtime: Runtime, address: str) -> None:
+def lock(runtime: Runtime, address: str, username: str) -> None:
     browser = Browser(runtime, address)
     for _unused in range(6):
-        answer = browser.sign_in("alice", "not the password")
+        answer = browser.sign_in(username, "not the password")
     assert answer.status_code == 429
 
 
@@ -72,7 +72,7 @@ def test_declared_tried_and_told_over_a_restart(runtime: Runtime, authority: Aut
         assert runtime.argos("mail", "test", "--to", "x@elsewhere.example").returncode == 1
         assert len(server.raw) == 2
 
-        lock(runtime, "203.0.113.21")
+        lock(runtime, "203.0.113.21", "alice")
         arrived(server, 3)
         assert b"203.0.113.21" in server.raw[2]
         failed = runtime.argos("backup", "create")
@@ -81,7 +81,7 @@ def test_declared_tried_and_told_over_a_restart(runtime: Runtime, authority: Aut
         assert b"backup failed" in server.raw[3]
         port = server.port
 
-    lock(runtime, "203.0.113.22")
+    lock(runtime, "203.0.113.22", "root-admin")
     runtime.stop()
     standing = json.loads(runtime.argos("status", "--json").stdout)["mail"]
     assert standing["waiting"] == 1

@@ -11,6 +11,7 @@ from argos.doctor.crowdsec import check_lapi, check_machine
 from argos.doctor.database import check_clock, check_database, check_disk, declared_settings
 from argos.doctor.finding import Finding
 from argos.doctor.key import check_key
+from argos.doctor.mail import check_mail
 from argos.doctor.neighbours import check_caddy, check_gate
 from argos.doctor.record import check_record
 from argos.settings import Settings
@@ -43,6 +44,7 @@ def examine(
         check_disk([settings.data_dir, settings.edge_dir, settings.access_log.parent]),
         check_clock(settings.database),
         check_backups(settings.database),
+        check_mail(settings.database),
         check_caddy(settings.caddy_socket, settings.edge_dir / "caddy.json"),
         check_configuration(settings.database),
         gate or check_gate(settings.gate_socket),
