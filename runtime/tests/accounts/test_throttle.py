@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from argos.accounts import Accounts, BadCredentials, Busy, Passwords, Throttle, TooManyFailedLogins
-from argos.accounts.throttle import MOST_ROWS, Crowded, account_key
+from argos.accounts.throttle import MOST_ROWS, Crowded, Lockout, account_key
 from argos.audit import Actor, Audit
 from argos.clock import FixedClock
 from argos.epoch import EpochWriter
@@ -336,3 +336,43 @@ def test_a_hundred_thousand_keys_leave_honest_people_alone(
 def test_every_text_has_a_short_account_key(username: str) -> None:
     assert len(account_key(username)) <= 8 + 64
     assert account_key(username).isprintable()
+
+
+def test_each_lock_is_told_once_when_it_begins(storage: Storage, clock: FixedClock) -> None:
+    told: list[Lockout] = []
+    throttle = Throttle(clock, tell=lambda _connection, lockout: told.append(lockout))
+
+    def wrong(username: str, address: str) -> None:
+        with storage.write() as connection:
+            throttle.fail(connection, throttle.reserve(connection, address, username))
+
+    for _unused in range(4):
+        wrong("alice", HOME)
+    assert told == []
+    wrong("bob", HOME)
+    assert told == [Lockout(HOME, clock.now() + 1800, "bob", address_locked=True)]
+    with pytest.raises(TooManyFailedLogins):
+        wrong("bob", HOME)
+    wrong("alice", "203.0.113.8")
+    assert told[1:] == [Lockout("203.0.113.8", clock.now() + 1800, "alice", account_locked=True)]
+    clock.advance(1801)
+    for _unused in range(5):
+        wrong("alice", HOME)
+    assert told[2:] == [Lockout(HOME, clock.now() + 1800, "alice", address_locked=True, account_locked=True)]
+
+
+def test_a_lock_of_a_second_factor_is_told_once(storage: Storage, clock: FixedClock) -> None:
+    told: list[Lockout] = []
+    throttle = Throttle(clock, tell=lambda _connection, lockout: told.append(lockout))
+    for _unused in range(4):
+        with storage.write() as connection:
+            throttle.fail_code(connection, throttle.reserve_code(connection, HOME, 7))
+    assert told == []
+    with storage.write() as connection:
+        throttle.refund(connection, throttle.reserve_code(connection, HOME, 7))
+    assert told == [], "a right code as the fifth try locks nobody"
+    with storage.write() as connection:
+        throttle.fail_code(connection, throttle.reserve_code(connection, HOME, 7))
+    assert told == [Lockout(HOME, clock.now() + 900, user_id=7, second_factor=True)]
+    with pytest.raises(TooManyFailedLogins), storage.write() as connection:
+        throttle.reserve_code(connection, HOME, 7)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import email
@@ -48,7 +49,8 @@ class MailServer:
         self.raw: list[bytes] = []
         self.envelopes: list[Envelope] = []
         self.heard: list[str] = []
-        self.tls = tls
+        self.meanwhile: Callable[[], object] = lambda: None  # done while a message is on its way
+        self._closed = False
         self._accounts, self._refuses = accounts or {}, refuses
         self.says, self.auth_says = says, auth_says
         options: dict[str, Any] = {"hostname": NAME, "port": self.port, "ready_timeout": 30}
@@ -67,7 +69,9 @@ class MailServer:
 
     def close(self) -> None:
         """Stop it, if nobody did."""
-        self._controller.stop(no_assert=True)
+        if not self._closed:
+            self._controller.stop()
+        self._closed = True
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's hook
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
@@ -83,6 +87,7 @@ class MailServer:
         """Take a message."""
         if self.says:
             return self.says.format(self.heard[-1] if self.heard else "")
+        await asyncio.get_running_loop().run_in_executor(None, self.meanwhile)
         self.raw.append(cast("bytes", envelope.original_content))
         self.envelopes.append(envelope)
         return "250 OK"
