@@ -2,7 +2,6 @@ package waf
 
 import (
 	"fmt"
-	"math"
 	"regexp"
 	"regexp/syntax"
 	"strconv"
@@ -38,7 +37,7 @@ type ask struct {
 	id      int
 	sources []int
 	chain   chain
-	filter  filter
+	filter  *filter
 }
 
 // fixed are the collections that no rule changes while a phase runs.
@@ -77,8 +76,8 @@ func (n *narrowing) add(r types.RuleMetadata) {
 	if phase == nil || !ok {
 		return
 	}
-	f, ok := filterOfPattern(strings.ReplaceAll(parts[2], `\"`, `"`))
-	if !ok {
+	f := filterOfPattern(strings.ReplaceAll(parts[2], `\"`, `"`))
+	if f == nil {
 		return
 	}
 	a := ask{id: r.ID(), chain: chain, filter: f}
@@ -114,128 +113,36 @@ func (n *narrowing) source(s source) int {
 	return len(n.sources) - 1
 }
 
-func filterOfPattern(pattern string) (filter, bool) {
+// filters are shared by all engines: each has the same rule set. Bounded, as patterns come with the rule set alone.
+var filters = struct {
+	sync.Mutex
+	of map[string]*filter
+}{of: map[string]*filter{}}
+
+const mostFilters = 2000
+
+// filterOfPattern returns nil for a pattern whose matches need nothing, or that cannot be told.
+func filterOfPattern(pattern string) *filter {
+	filters.Lock()
+	defer filters.Unlock()
+	if f, ok := filters.of[pattern]; ok {
+		return f
+	}
 	if matchesArbitraryBytes(pattern) {
-		return filter{}, false
+		return nil
 	}
 	parsed, err := syntax.Parse("(?sm)"+pattern, syntax.Perl)
 	if err != nil {
-		return filter{}, false
+		return nil
 	}
 	f := filterOf(parsed)
-	return f, f.length > 0 || len(f.needs) > 0 || len(f.anyOf) > 0
-}
-
-// summary is what a filter asks of a value: its length, and which bytes it holds.
-type summary struct {
-	length int
-	held   bytesOf
-}
-
-func summaryOf(value string) summary {
-	s := summary{length: len(value)}
-	for i := range len(value) {
-		s.held.add(value[i])
+	if f.length == 0 && len(f.needs) == 0 && len(f.anyOf) == 0 {
+		return nil
 	}
-	return s
-}
-
-var anything = summary{math.MaxInt32, bytesOf{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0)}}
-
-// chain is what a rule's transformations may make of a value's bytes: never less than they do.
-type chain struct {
-	wild   bytesOf // with one of these the result may be anything
-	blanks bytesOf // with one of these it may hold a blank
-	folds  bool    // capitals become small
-	runes  bool    // strings.Map, or strings.ToLower: it may change what is not ASCII
-	paths  bool    // a cleaned path
-}
-
-func (c *chain) of(s summary) summary {
-	if s.held.meets(&c.wild) {
-		return anything
+	if len(filters.of) < mostFilters {
+		filters.of[pattern] = &f
 	}
-	if s.held.meets(&c.blanks) {
-		s.held.add(' ')
-	}
-	if c.paths {
-		s.held.add('/')
-		s.held.add('.')
-		s.length++
-	}
-	if c.folds {
-		const capitals = (1<<26 - 1) << ('A' & 63)
-		s.held[1] |= s.held[1] & capitals << ('a' - 'A')
-	}
-	if c.runes && s.held[2]|s.held[3] != 0 { // U+0130 and U+212A become ASCII; others, and what is no UTF-8, grow
-		s.held.addNonASCII()
-		s.held.add('i')
-		s.held.add('k')
-		s.length *= 3
-	}
-	return s
-}
-
-func these(chars string) (s bytesOf) {
-	for i := range len(chars) {
-		s.add(chars[i])
-	}
-	return s
-}
-
-func nonASCII() (s bytesOf) {
-	s.addNonASCII()
-	return s
-}
-
-// blank holds what compressWhitespace makes a blank of; a no-break space and U+0085 are not ASCII.
-var blank = these("\t\n\v\f\r\x85\xa0")
-
-// transformations by their names in small letters. One that is not here, such as base64Decode, keeps its rules.
-var transformations = map[string]chain{
-	"none":               {},
-	"lowercase":          {folds: true, runes: true},
-	"urldecodeuni":       {wild: these("%"), blanks: these("+")},
-	"urldecode":          {wild: these("%"), blanks: these("+")},
-	"htmlentitydecode":   {wild: these("&")},
-	"jsdecode":           {wild: these(`\`)},
-	"cssdecode":          {wild: these(`\`)},
-	"escapeseqdecode":    {wild: these(`\`)},
-	"utf8tounicode":      {wild: nonASCII()},
-	"removenulls":        {},
-	"removewhitespace":   {runes: true},
-	"removecommentschar": {},
-	"replacecomments":    {blanks: these("*")},
-	"compresswhitespace": {blanks: blank},
-	"cmdline":            {blanks: these(",;\t\r\n"), folds: true},
-	"normalizepath":      {paths: true},
-	"normalisepath":      {paths: true},
-	"normalizepathwin":   {paths: true},
-	"normalisepathwin":   {paths: true},
-}
-
-// chainOf joins the transformations that a rule's actions name. They must say t:none, or defaults would come on top.
-func chainOf(actions string) (chain, bool) {
-	var joined chain
-	names := strings.Split(actions, ",")
-	none := false
-	for _, action := range names {
-		name, ok := strings.CutPrefix(strings.TrimSpace(action), "t:")
-		if !ok {
-			continue
-		}
-		c, known := transformations[strings.ToLower(name)]
-		if !known {
-			return chain{}, false
-		}
-		none = none || strings.EqualFold(name, "none")
-		joined.wild.join(&c.wild)
-		joined.blanks.join(&c.blanks)
-		joined.folds = joined.folds || c.folds
-		joined.runes = joined.runes || c.runes
-		joined.paths = joined.paths || c.paths
-	}
-	return joined, none
+	return &f
 }
 
 // looked is what one source holds in this request, and all of it together.
