@@ -16,6 +16,8 @@ from falcon import testing
 EXPECTED = {
     "/": Needs.MEMBER,
     "/hosts": Needs.ADMIN,
+    "/hosts/new": Needs.ADMIN,
+    "/hosts/{name}": Needs.ADMIN,
     "/certificates": Needs.ADMIN,
     "/decisions": Needs.ADMIN,
     "/history": Needs.ADMIN,

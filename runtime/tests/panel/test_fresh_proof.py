@@ -36,6 +36,9 @@ WITHOUT_PROOF = {
 }
 
 
+SPEC = '{"name": "wiki.home.example", "upstreams": [{"url": "http://10.0.0.8:80"}]}'
+
+
 def mutating(app: falcon.App) -> list[tuple[str, str]]:
     return [
         (method.method, route.path)
@@ -54,6 +57,7 @@ def client_of(application: Application, who: str = "root-admin") -> testing.Test
 
 
 def address(path: str) -> str:
+    path = path.replace("/hosts/{name}", "/hosts/wiki.home.example") if not path.startswith("/api/") else path
     for parameter, value in (("{username}", "alice"), ("{name}", "alice"), ("{number}", "1")):
         path = path.replace(parameter, value)
     return path
@@ -73,6 +77,7 @@ def test_every_change_in_the_panel_and_its_api_wants_a_fresh_password_or_code(ap
         connection.exec_driver_sql(
             "INSERT INTO revisions (state, etag, resources, actor, created_at) VALUES ('superseded', '', '{}', 'x', 1)"
         )
+        connection.exec_driver_sql("INSERT INTO resources VALUES ('host', 'wiki.home.example', ?, '', 0)", (SPEC,))
     application.clock.advance(FRESH + 1)
     application.settings.waf_log.write_bytes(b'{"host_id": "wiki.home.example"}\n')
     event = recent(application.settings.waf_log)[0].key

@@ -94,7 +94,7 @@ def test_what_is_saved_holds_at_once(application: Application, admin: Browser) -
     assert LINK.search(admin.post("/people/alice", do="link").text)
     assert admin.post("/people/alice", do="delete", sure="bob").status_code == 409
     removed = admin.post("/people/alice", do="delete", sure="alice")
-    assert (removed.status_code, removed.headers["location"]) == (303, "/people")
+    assert (removed.status_code, removed.headers["location"]) == (303, "/people?removed=alice")
     assert admin.get("/people/alice").status_code == 404
 
 

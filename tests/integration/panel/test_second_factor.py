@@ -59,7 +59,7 @@ class Phone:
             "/profile/second-factor", {"action": "confirm", "code": pyotp.TOTP(self.secret).at(now - 30)}
         )
         assert done.status_code == 200, done.text
-        self.codes = re.findall(r"\b[0-9a-z]{4}-[0-9a-z]{4}\b", html.unescape(done.text.partition("<pre>")[2]))
+        self.codes = re.findall(r"\b[0-9a-z]{4}-[0-9a-z]{4}\b", html.unescape(done.text.partition('class="codes"')[2]))
         assert len(self.codes) == 10
 
     def open(self, rd: str = "/") -> Browser:

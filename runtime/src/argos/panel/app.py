@@ -17,6 +17,7 @@ from argos.panel.decisions import Decisions
 from argos.panel.denied import Denied
 from argos.panel.forward_auth import ForwardAuth
 from argos.panel.history import HistoryPage, RevisionPage
+from argos.panel.host_page import HostPage, NewHost
 from argos.panel.hosts import Hosts, Overview
 from argos.panel.oidc import Callback, Link, Provider, Start
 from argos.panel.oidc import Confirm as ConfirmElsewhere
@@ -42,6 +43,8 @@ def panel_app(application: Application) -> falcon.App[Any, Any]:
     errors.add_error_handlers(app)
     app.add_route("/", Overview(application))
     app.add_route("/hosts", Hosts(application))
+    app.add_route("/hosts/new", NewHost(application))
+    app.add_route("/hosts/{name}", HostPage(application))
     app.add_route("/certificates", Certificates(application))
     app.add_route("/decisions", Decisions(application))
     app.add_route("/history", HistoryPage(application))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,6 +18,7 @@ from argos.audit.search import KINDS, PAGE, TEXTS, Entry, Page, Query
 from argos.errors import Invalid
 from argos.panel import forms, pages
 from argos.panel.access import Door
+from argos.panel.moments import relative
 from argos.panel.people import problem_text
 
 _FIELDS = (*TEXTS, "kind", "since", "until")
@@ -31,6 +33,7 @@ class Row:
     who: str
     before: str
     after: str
+    relative: str
 
     @property
     def day(self) -> str:
@@ -72,9 +75,10 @@ class AuditPage:
         status: str = falcon.HTTP_200,
     ) -> None:
         page = Page((), None) if problem else self._application.record.page(query)
+        now = self._application.clock.now()
         given = {name: str(value)[:400] for name in _FIELDS if (value := req.params.get(name, ""))}
         values: dict[str, Any] = {
-            "rows": [_row(entry) for entry in page.entries],
+            "rows": [_row(entry, now) for entry in page.entries],
             "older": None
             if page.older is None
             else "/audit?" + urlencode({**given, "before": page.older}, errors="replace"),
@@ -109,8 +113,9 @@ class AuditFile:
         write_export(self._application, req, resp)
 
 
-def _row(entry: Entry) -> Row:
-    return Row(entry, entry.actor or entry.kind, _detail(entry.before), _detail(entry.after))
+def _row(entry: Entry, now: int) -> Row:
+    at = int(datetime.fromisoformat(entry.time).timestamp())
+    return Row(entry, entry.actor or entry.kind, _detail(entry.before), _detail(entry.after), relative(at - now))
 
 
 def _detail(value: Any) -> str:

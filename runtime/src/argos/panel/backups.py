@@ -6,10 +6,10 @@ import falcon
 
 from argos.api.access import Needs, visit_of
 from argos.application import Application
-from argos.clock import to_the_minute
 from argos.errors import ArgosError
 from argos.panel import forms, pages
 from argos.panel.access import Door
+from argos.panel.moments import Moment
 
 
 class Backups:
@@ -21,8 +21,8 @@ class Backups:
         self._application = application
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Show them."""
-        self._show(req, resp)
+        """Show them, and how far the one is that was ``asked`` for."""
+        self._show(req, resp, asked=(req.get_param("asked") or "")[:32])
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Ask for one (``action`` create), or remove one (delete)."""
@@ -33,8 +33,8 @@ class Backups:
                 self._application.backups.drop(actor, form.get("name", ""))
                 self._show(req, resp, done="The backup is gone.")
             else:
-                self._application.backups.ask_for(actor)
-                self._show(req, resp, done="A backup is being made. Look again in a moment.")
+                request = self._application.backups.ask_for(actor)
+                resp.status, resp.location = falcon.HTTP_303, f"/backups?asked={request}"
         except ArgosError as problem:
             self._show(req, resp, problem=str(problem), status=falcon.HTTP_409)
 
@@ -43,12 +43,15 @@ class Backups:
         req: falcon.Request,
         resp: falcon.Response,
         *,
+        asked: str = "",
         done: str = "",
         problem: str = "",
         status: str = falcon.HTTP_200,
     ) -> None:
         backups = self._application.backups
         last = backups.last_run()
+        now = self._application.clock.now()
+        run = backups.run_of(asked)
         pages.render(
             resp,
             "backups.html",
@@ -56,12 +59,13 @@ class Backups:
             person=visit_of(req).person,
             here="/backups",
             backups=[
-                (backup.name, to_the_minute(backup.created_at), f"{backup.size / 2**20:.1f} MiB")
+                (backup.name, Moment.of(backup.created_at, now), f"{backup.size / 2**20:.1f} MiB")
                 for backup in backups.listing()
             ],
-            failure=None if last is None or last.state == "ok" else (to_the_minute(last.at), last.reason),
+            failure=None if last is None or last.state != "failed" else (Moment.of(last.at, now), last.reason),
+            waiting=asked if asked and run is None else "",
             keep_days=self._application.settings.backup_keep_days,
-            done=done,
+            done=f"The backup is made: {run.name}." if run is not None and run.state == "ok" else done,
             problem=problem,
         )
 

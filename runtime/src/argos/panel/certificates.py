@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from urllib.parse import quote
 
 import falcon
 
@@ -12,8 +13,8 @@ from argos.application import Application
 from argos.edge.certificate_status import CertificateStatus
 from argos.errors import Unavailable
 from argos.panel import pages
+from argos.panel.moments import Moment
 
-_DAY = 86_400
 _SOURCES = {"internal": "own CA", "auto": "ACME", "manual": "your own"}
 _WORDS = {
     "valid": ("good", "valid"),
@@ -30,49 +31,39 @@ class CertificateView:
     """One row of the page."""
 
     name: str
+    page: str
     source: str
     issuer: str
-    until: str
-    left: str
-    renewal: str
+    until: Moment | None
+    renewal: Moment | None
+    renewed_by: str
     kind: str
     word: str
     error: str
-    failed: str
+    failed: Moment | None
 
 
-def view_of(status: CertificateStatus, now: int) -> CertificateView:
-    """A status in a person's words; ``now`` in Unix seconds."""
+def view_of(status: CertificateStatus, now: int, hosts: Collection[str] = ()) -> CertificateView:
+    """A status in a person's words; ``now`` in Unix seconds. ``hosts`` have a page of their own."""
     kind, word = _WORDS[status.condition]
     source = _SOURCES[status.source] + (f", {status.certificate}" if status.certificate else "")
     return CertificateView(
         name=status.name.removeprefix("certificate/"),
+        page=f"/hosts/{quote(status.name, safe='')}" if status.name in hosts else "",
         source=source,
         issuer=status.issuer,
-        until=_moment(status.not_after),
-        left="" if status.not_after is None else _left(status.not_after - now),
-        renewal="by you" if status.source == "manual" else _renewal(status.renew_at, now),
+        until=_moment(status.not_after, now),
+        renewal=None if status.source == "manual" else _moment(status.renew_at, now),
+        renewed_by="by you" if status.source == "manual" else "",
         kind=kind,
         word=word,
         error=status.error,
-        failed=_moment(status.failed_at),
+        failed=_moment(status.failed_at, now),
     )
 
 
-def _moment(when: int | None) -> str:
-    return "" if when is None else datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d %H:%M")
-
-
-def _renewal(when: int | None, now: int) -> str:
-    return f"since {_moment(when)}" if when is not None and when <= now else _moment(when)
-
-
-def _left(seconds: int) -> str:
-    if seconds <= 0:
-        return "over"
-    days, hours = seconds // _DAY, seconds // 3600
-    count, unit = (days, "day") if days >= 2 else (hours, "hour") if hours else (max(1, seconds // 60), "minute")
-    return f"in {count} {unit}{'' if count == 1 else 's'}"
+def _moment(when: int | None, now: int) -> Moment | None:
+    return None if when is None else Moment.of(when, now)
 
 
 class Certificates:
@@ -88,7 +79,8 @@ class Certificates:
         now = self._application.clock.now()
         away, views, code = "", [], falcon.HTTP_200
         try:
-            views = [view_of(status, now) for status in self._application.certificates()]
+            hosts = {host.name for host in self._application.state().hosts()}
+            views = [view_of(status, now, hosts) for status in self._application.certificates()]
         except Unavailable as problem:
             away = problem.message
             code = falcon.HTTP_503

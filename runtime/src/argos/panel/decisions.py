@@ -11,9 +11,10 @@ from argos.api.access import Needs
 from argos.api.errors import answer_for
 from argos.application import Application
 from argos.doctor.crowdsec import edge_view, shown_error
-from argos.errors import ArgosError, Invalid
+from argos.errors import ArgosError
 from argos.panel import forms, pages
 from argos.panel.access import Door
+from argos.panel.problems import Problem, Problems
 from argos.threat.service import ORIGIN, Change, Page, Query, Wanted
 from argos.threat.target import Target, duration_text, network_of
 
@@ -21,6 +22,7 @@ _PAGE = 50
 _OFFSET_DIGITS = 7
 _STALE = 60  # seconds; the bouncer asks every 10
 _FIELDS = ("value", "duration", "reason", "force")
+_PLACES = {"value": ("value", "Value"), "duration": ("duration", "Duration"), "reason": ("reason", "Reason")}
 _ORIGINS = {
     ORIGIN: "by hand, here",
     "cscli": "by hand, cscli",
@@ -40,7 +42,9 @@ class Decisions:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Show the decisions that the search asks for."""
-        self._show(req, resp)
+        # A WAF event leads here with the address that it came from.
+        ban = (req.get_param("ban") or "").strip()[:64]
+        self._show(req, resp, {"value": ban} if ban else None)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Make a ban, or end one decision."""
@@ -66,7 +70,7 @@ class Decisions:
             for name, value in answer.headers.items():
                 resp.set_header(name, value)
             kept = form if form.get("do") == "add" else {}
-            self._show(req, resp, kept, problem=_problem(error), status=falcon.code_to_http_status(answer.status))
+            self._show(req, resp, kept, problems=_problems(error), status=falcon.code_to_http_status(answer.status))
             return
         self._show(req, resp, done=f"{done} The edge follows within 20 seconds.")
 
@@ -77,7 +81,7 @@ class Decisions:
         form: dict[str, str] | None = None,
         *,
         done: str = "",
-        problem: str = "",
+        problems: Problems | None = None,
         status: str = falcon.HTTP_200,
     ) -> None:
         search, offset = (req.get_param("q") or "").strip()[:256], _offset(req.get_param("from"))
@@ -105,7 +109,7 @@ class Decisions:
             edge=self._edge(),
             form={name: (form or {}).get(name, "") for name in _FIELDS},
             done=done,
-            problem=problem,
+            problems=problems or Problems(),
         )
 
     def _edge(self) -> dict[str, Any] | None:
@@ -156,11 +160,13 @@ def _ended(change: Change) -> str:
     return str((change.before or {}).get("value", ""))
 
 
-def _problem(error: ArgosError) -> str:
-    if isinstance(error, Invalid):
-        said = " ".join(f"{one.field.capitalize()} {one.problem}; expected: {one.expected}." for one in error.errors)
-        return said.replace("another one, or force.", "another one, or the tick below.")
-    return f"{error.message}."
+def _problems(error: ArgosError) -> Problems:
+    found = Problems.of(error, _PLACES).found
+    return Problems(tuple(Problem(_in_words(one.text), one.field) for one in found))
+
+
+def _in_words(text: str) -> str:
+    return text.replace("another one, or force.", "another one, or the tick below.")
 
 
 def _offset(text: str | None) -> int:

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 
 import falcon
 
-_FIELDS = 20
+_FIELDS = 30
 _RETURN_URL_LIMIT = 8192 + 1024
 
 

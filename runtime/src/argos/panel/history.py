@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import falcon
 
 from argos.api.access import Needs
 from argos.api.revisions import number_in, rollback_note
 from argos.application import Application
-from argos.clock import to_the_minute
 from argos.edge.history import PAGE, Revision, diff_lines
 from argos.edge.plan import Change
 from argos.errors import ArgosError, Conflict, Invalid, Refused, Unavailable
 from argos.panel import forms, pages
 from argos.panel.access import Door
+from argos.panel.moments import Moment
 
 _STATES = {"active": ("good", "in force"), "superseded": ("", "was in force"), "failed": ("bad", "refused")}
 _LINES = 400  # of one change's diff on a page; the API and the command line tell all
@@ -32,14 +33,17 @@ class HistoryPage:
         """A page of revisions, the newest first."""
         before = req.get_param_as_int("before", min_value=1)
         found = self._application.history.newest(before=before, limit=PAGE + 1)
+        now = self._application.clock.now()
+        back = req.get_param_as_int("back", min_value=1)
         pages.render(
             resp,
             "history.html",
             person=Door.of(req).visit.person,
             here="/history",
-            revisions=[_shown(revision) for revision in found[:PAGE]],
+            revisions=[_shown(revision, now) for revision in found[:PAGE]],
             older=found[PAGE - 1].id if len(found) > PAGE else None,
             newest=before is None,
+            done=f"Everything is again as it was at revision {back}." if back else "",
         )
 
 
@@ -67,7 +71,7 @@ class RevisionPage:
             status = falcon.HTTP_503 if isinstance(error, Unavailable) else falcon.HTTP_409
             self._show(req, resp, wanted, problem=error, status=status)
             return
-        resp.status, resp.location = falcon.HTTP_303, "/history"
+        resp.status, resp.location = falcon.HTTP_303, f"/history?back={wanted}"
 
     def _show(
         self,
@@ -85,8 +89,8 @@ class RevisionPage:
             status=status,
             person=Door.of(req).visit.person,
             here="/history",
-            revision=_shown(recorded.revision),
-            changes=None if recorded.changes is None else [_diff(change) for change in recorded.changes],
+            revision=_shown(recorded.revision, self._application.clock.now()),
+            changes=None if recorded.changes is None else [shown_change(change) for change in recorded.changes],
             back=back,
             refusal=refusal,
             etag=etag,
@@ -102,14 +106,14 @@ class RevisionPage:
         except (Invalid, Unavailable) as error:
             return [], _words(error), ""
         scrub = self._application.scrubber.scrub
-        return [_diff(change, scrub) for change in outcome.changes], [], outcome.etag
+        return [shown_change(change, scrub) for change in outcome.changes], [], outcome.etag
 
 
 def _words(error: ArgosError) -> list[str]:
     return [str(one) for one in error.errors] if isinstance(error, Invalid) else [error.message]
 
 
-def _shown(revision: Revision) -> dict[str, Any]:
+def _shown(revision: Revision, now: int) -> dict[str, Any]:
     kind, word = _STATES.get(revision.state, ("warn", revision.state))
     return {
         "number": revision.id,
@@ -121,15 +125,17 @@ def _shown(revision: Revision) -> dict[str, Any]:
         ),
         "summary": revision.summary,
         "reason": revision.reason,
-        "at": to_the_minute(revision.created_at),
+        "at": Moment.of(revision.created_at, now),
     }
 
 
-def _diff(change: Change, scrub: Any = str) -> dict[str, Any]:
+def shown_change(change: Change, scrub: Any = str) -> dict[str, Any]:
+    """A change as ``changes.html`` shows it; ``scrub`` takes known secrets out of its lines."""
     lines = diff_lines(change)
     kinds = {"+": "added", "-": "removed", "@": "place"}
     return {
         "title": f"{change.kind}/{change.name}",
+        "page": f"/hosts/{quote(change.name, safe='')}" if change.kind == "host" and change.after else "",
         "action": {"create": "added", "update": "changed", "delete": "removed"}[change.action],
         "lines": [{"kind": kinds.get(line[:1], ""), "text": scrub(line)} for line in lines[:_LINES]],
         "left_out": max(0, len(lines) - _LINES),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import falcon
 
@@ -12,6 +14,7 @@ from argos.api.access import Needs, Person, visit_of
 from argos.application import Application
 from argos.doctor.finding import Finding
 from argos.edge.model import EdgeSettings, Host, WafPolicy
+from argos.edge.names import published_name_problem
 from argos.edge.plan import State
 from argos.edge.waf_policy import effective
 from argos.panel import pages
@@ -35,10 +38,11 @@ class Badge:
 
 @dataclass(frozen=True)
 class HostView:
-    """One host as a page shows it."""
+    """One host as a page shows it; ``url`` is empty for a wildcard, ``page`` is its own one in the panel."""
 
     name: str
     url: str
+    page: str
     upstreams: tuple[str, ...]
     owner: str
     badges: tuple[Badge, ...]
@@ -58,20 +62,23 @@ class CheckView:
 def host_views(state: State) -> list[HostView]:
     """Every declared host, by name."""
     policies = state.waf_policies()
-    return [
-        HostView(
-            name=host.name,
-            url=url_of(host, state.edge),
-            upstreams=tuple(upstream.url for upstream in host.upstreams),
-            owner=state.resources[("host", host.name)].owner,
-            badges=_badges(host, effective(host.waf, policies)),
-        )
-        for host in state.hosts()
-    ]
+    return [host_view(host, state, policies) for host in state.hosts()]
+
+
+def host_view(host: Host, state: State, policies: Mapping[str, WafPolicy]) -> HostView:
+    """``host``, which is declared in ``state`` with ``policies``."""
+    return HostView(
+        name=host.name,
+        url="" if host.name.startswith("*.") else url_of(host, state.edge),
+        page=f"/hosts/{quote(host.name, safe='')}",
+        upstreams=tuple(upstream.url for upstream in host.upstreams),
+        owner=state.resources["host", host.name].owner,
+        badges=_badges(host, effective(host.waf, policies)),
+    )
 
 
 def url_of(host: Host, edge: EdgeSettings | None) -> str:
-    """Where a browser finds ``host``."""
+    """Where a browser finds ``host``; of a wildcard only the pattern."""
     tls = host.tls or (edge.tls if edge else None)
     return f"{'http' if tls is not None and tls.mode == 'off' else 'https'}://{host.name}/"
 
@@ -152,11 +159,15 @@ class Hosts:
         self._application = application
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Show them."""
+        """Show them, and say of which one it was just taken away."""
+        removed = (req.get_param("removed") or "")[:260]
+        state = self._application.state()
+        gone = bool(removed) and published_name_problem(removed) is None and ("host", removed) not in state.resources
         pages.render(
             resp,
             "hosts.html",
             person=visit_of(req).person,
             here="/hosts",
-            hosts=host_views(self._application.state()),
+            hosts=host_views(state),
+            removed=removed if gone else "",
         )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
-from typing import Any
+from urllib.parse import quote
 
 import falcon
 
@@ -17,8 +16,16 @@ from argos.application import Application
 from argos.errors import ArgosError, Conflict, Invalid
 from argos.panel import forms, pages
 from argos.panel.access import Door
+from argos.panel.moments import Moment
+from argos.panel.problems import Problems
 
 _SEPARATORS = re.compile(r"[\s,]+")
+_PLACES = {
+    "username": ("username", "The username"),
+    "name": ("name", "The name"),
+    "email": ("email", "The e-mail"),
+    "groups": ("groups", "The groups"),
+}
 
 
 class PeopleList:
@@ -31,7 +38,9 @@ class PeopleList:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Show everybody."""
-        self._show(resp, Door.of(req).visit, {})
+        removed = (req.get_param("removed") or "")[:64]
+        gone = removed and all(user.username != removed for user in self._application.accounts.list())
+        self._show(resp, Door.of(req).visit, {}, done=f"The account {removed} is gone." if gone else "")
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Make an account, and show once the link by which the person sets a password."""
@@ -49,9 +58,10 @@ class PeopleList:
             )
             link = new_link(self._application, visit.actor, user.username)["link"]
         except (Invalid, Conflict) as error:
-            self._show(resp, visit, form, problem=problem_text(error), status=status_of(error))
+            self._show(resp, visit, form, problems=Problems.of(error, _PLACES), status=status_of(error))
             return
-        show_person(resp, visit, user, done="The account is made.", link=str(link))
+        now = self._application.clock.now()
+        show_person(resp, visit, user, now, done="The account is made.", link=str(link))
 
     def _show(
         self,
@@ -59,7 +69,8 @@ class PeopleList:
         visit: Visit,
         form: dict[str, str],
         *,
-        problem: str = "",
+        done: str = "",
+        problems: Problems | None = None,
         status: str = falcon.HTTP_200,
     ) -> None:
         pages.render(
@@ -70,7 +81,8 @@ class PeopleList:
             here="/people",
             people=self._application.accounts.list(),
             form={name: form.get(name, "") for name in ("username", "name", "email", "role", "groups")},
-            problem=problem,
+            done=done,
+            problems=problems or Problems(),
         )
 
 
@@ -84,7 +96,7 @@ class OnePerson:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, username: str) -> None:
         """Show it."""
-        show_person(resp, Door.of(req).visit, self._application.accounts.get(username))
+        show_person(resp, Door.of(req).visit, self._application.accounts.get(username), self._now())
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, username: str) -> None:
         """Do what the form's ``do`` says: save, link, disable, enable, delete."""
@@ -95,13 +107,18 @@ class OnePerson:
             done, link = self._do(visit, user, form)
         except (Invalid, Conflict) as error:
             user = self._application.accounts.get(username)
-            show_person(resp, visit, user, problem=problem_text(error), status=status_of(error))
+            typed = form if form.get("do") == "save" else None
+            found = Problems.of(error, _PLACES)
+            show_person(resp, visit, user, self._now(), typed=typed, problems=found, status=status_of(error))
             return
         if done is None:
             resp.status = falcon.HTTP_303
-            resp.location = "/people"
+            resp.location = f"/people?removed={quote(user.username, safe='')}"
             return
-        show_person(resp, visit, self._application.accounts.get(username), done=done, link=link)
+        show_person(resp, visit, self._application.accounts.get(username), self._now(), done=done, link=link)
+
+    def _now(self) -> int:
+        return self._application.clock.now()
 
     def _do(self, visit: Visit, user: User, form: dict[str, str]) -> tuple[str | None, str]:
         """Return what was done, in words (None: there is no person left to show), and a new link."""
@@ -152,27 +169,27 @@ def show_person(
     resp: falcon.Response,
     visit: Visit,
     user: User,
+    now: int,
     *,
     done: str = "",
     link: str = "",
-    problem: str = "",
+    typed: dict[str, str] | None = None,
+    problems: Problems | None = None,
     status: str = falcon.HTTP_200,
 ) -> None:
-    """Answer with one person's page; ``link`` is shown this once."""
-    values: dict[str, Any] = {
-        "user": user,
-        "groups": ", ".join(user.groups),
-        "since": datetime.fromtimestamp(user.created_at, UTC).strftime("%Y-%m-%d"),
-        "own": visit.person is not None and visit.person.username == user.username,
-    }
+    """Answer with one person's page; ``link`` is shown this once, ``typed`` is a form that was refused."""
+    stored = {"name": user.name, "email": user.email, "groups": ", ".join(user.groups), "role": user.role}
     pages.render(
         resp,
         "person.html",
         status=status,
         person=visit.person,
         here="/people",
+        user=user,
+        form={name: (typed or stored).get(name, "") for name in stored},
+        since=Moment.of(user.created_at, now),
+        own=visit.person is not None and visit.person.username == user.username,
         done=done,
         link=link,
-        problem=problem,
-        **values,
+        problems=problems or Problems(),
     )

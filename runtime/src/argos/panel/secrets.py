@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
 
 import falcon
 
 from argos.api.access import Needs
 from argos.application import Application
+from argos.edge.secret_use import SecretView
 from argos.errors import Conflict, Invalid, NotFound, Unavailable
 from argos.panel import forms, pages
 from argos.panel.access import Door
-from argos.panel.people import problem_text
+from argos.panel.moments import Moment
+from argos.panel.problems import Problems
+
+_PLACES = {"name": ("name", "Name"), "value": ("value", "Value")}
+_PAGES = {"settings/oidc": "/oidc", "settings/crowdsec": "/decisions", "certificate": "/certificates"}
 
 
 class Secrets:
@@ -23,8 +29,8 @@ class Secrets:
         self._application = application
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Show names, versions and users."""
-        self._show(req, resp)
+        """Show names, versions and users; ``name`` in the query is the one to write."""
+        self._show(req, resp, name=req.get_param("name") or "")
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Do what the form's ``do`` says: set, delete."""
@@ -33,7 +39,7 @@ class Secrets:
             done, warnings = self._do(req, form)
         except (Invalid, Conflict, NotFound, Unavailable) as error:
             status = falcon.HTTP_400 if isinstance(error, Invalid) else falcon.HTTP_409
-            self._show(req, resp, name=form.get("name", ""), problem=problem_text(error), status=status)
+            self._show(req, resp, name=form.get("name", ""), problems=Problems.of(error, _PLACES), status=status)
             return
         self._show(req, resp, done=done, warnings=warnings)
 
@@ -61,22 +67,36 @@ class Secrets:
         name: str = "",
         done: str = "",
         warnings: tuple[str, ...] = (),
-        problem: str = "",
+        problems: Problems | None = None,
         status: str = falcon.HTTP_200,
     ) -> None:
+        now = self._application.clock.now()
         pages.render(
             resp,
             "secrets.html",
             status=status,
             person=Door.of(req).visit.person,
             here="/secrets",
-            secrets=[(view, _day(view.updated_at)) for view in self._application.declared_secrets.views()],
+            secrets=[_shown(view, now) for view in self._application.declared_secrets.views()],
             name=name[:63],
             done=done,
             warnings=warnings,
-            problem=problem,
+            problems=problems or Problems(),
         )
 
 
-def _day(moment: int) -> str:
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M")
+def _shown(view: SecretView, now: int) -> dict[str, Any]:
+    return {
+        "name": view.name,
+        "version": view.version,
+        "stored": Moment.of(view.updated_at, now),
+        "users": [(user, _page_of(user)) for user in view.used_by],
+    }
+
+
+def _page_of(user: str) -> str:
+    """Where in the panel one sees who uses a secret; empty where there is no page."""
+    kind, _unused, name = user.partition("/")
+    if kind == "host":
+        return f"/hosts/{quote(name, safe='')}"
+    return _PAGES.get(user) or _PAGES.get(kind, "")
