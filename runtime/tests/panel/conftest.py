@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from argos.application import Application
 from argos.audit import Actor
 from argos.clock import FixedClock
 from argos.settings import Settings
+
+sys.path.insert(0, str(Path(__file__).parent))  # import-mode=importlib leaves a test's neighbours unfindable
 
 PANEL_HOST = "argos.home.example"
 SYSTEM = Actor(kind="system", name="test")
