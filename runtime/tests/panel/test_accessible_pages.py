@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -144,7 +145,8 @@ def test_a_refused_form_keeps_what_was_typed_and_tells_each_field(application: A
 
 
 def problems_of(page: Page) -> list[str]:
-    return [*_frame(page), *_names(page), *_references(page), *_policy(page), *_tables(page)]
+    checks = (_frame, _labels, _words, _regions, _references, _policy, _tables)
+    return [problem for check in checks for problem in check(page)]
 
 
 def _frame(page: Page) -> Iterator[str]:
@@ -159,7 +161,7 @@ def _frame(page: Page) -> Iterator[str]:
     levels = [int(one.tag[1]) for one in headings]
     if levels.count(1) != 1 or levels[0] != 1:
         yield f"headings begin {levels[:3]}, with {levels.count(1)} <h1>"
-    if any(after > before + 1 for before, after in zip(levels, levels[1:], strict=False)):
+    if any(after > before + 1 for before, after in itertools.pairwise(levels)):
         yield f"a heading skips a level: {levels}"
     if any(not one.words for one in headings):
         yield "an empty heading"
@@ -171,7 +173,7 @@ def _frame(page: Page) -> Iterator[str]:
             yield "the menu has no name"
 
 
-def _names(page: Page) -> Iterator[str]:
+def _labels(page: Page) -> Iterator[str]:
     labels = {one.get("for"): one for one in page.all("label")}
     for one in page.all("input", "select", "textarea"):
         if one.get("type") == "hidden" or "hidden" in one.attributes:
@@ -180,22 +182,25 @@ def _names(page: Page) -> Iterator[str]:
         label = labels.get(one.get("id"))
         if not wrapping and not (label is not None and label.words) and not one.get("aria-label"):
             yield f"the field {one.get('name')!r} has no label"
-        grouped = any(outer.tag == "fieldset" for outer in one.around)
-        if one.get("type") == "radio" and not grouped:
+        if one.get("type") == "radio" and not any(outer.tag == "fieldset" for outer in one.around):
             yield f"the choice {one.get('name')!r} stands in no fieldset"
+
+
+def _words(page: Page) -> Iterator[str]:
     for one in page.all("button", "a", "summary", "legend", "th"):
         if not one.words and not one.get("aria-label"):
             yield f"a <{one.tag}> without words: {one.attributes}"
-    for one in page.all("img"):
-        if "alt" not in one.attributes:
-            yield f"no alternative text: {one.attributes}"
+    yield from (f"no alternative text: {one.attributes}" for one in page.all("img") if "alt" not in one.attributes)
     for one in page.all("svg"):
         if one.get("aria-hidden") != "true" and not any(outer.get("role") == "img" for outer in one.around):
             yield "a picture without words"
+
+
+def _regions(page: Page) -> Iterator[str]:
     for one in page.elements:
         if one.get("role") in {"region", "img"} and not (one.get("aria-label") or one.get("aria-labelledby")):
             yield f"a {one.get('role')} without a name"
-        # APPSEC of its kind: a part that scrolls is out of a keyboard's reach without this.
+        # What scrolls is out of a keyboard's reach without this (WCAG 2.1.1).
         if (one.tag == "pre" or "table" in one.get("class").split()) and one.get("tabindex") != "0":
             yield f"<{one.tag}> scrolls and takes no focus: {one.words[:60]}"
 
@@ -207,7 +212,9 @@ def _references(page: Page) -> Iterator[str]:
         yield f"ids twice: {twice}"
     for one in page.elements:
         for name in ("for", "aria-describedby", "aria-labelledby", "popovertarget"):
-            yield from (f"{name} names {each!r}, which is not there" for each in one.get(name).split() if each not in ids)
+            yield from (
+                f"{name} names {each!r}, which is not there" for each in one.get(name).split() if each not in ids
+            )
         href = one.get("href")
         if one.tag == "a" and href.startswith("#") and href[1:] not in ids:
             yield f"a link to {href}, which is not there"

@@ -121,6 +121,9 @@ def test_the_admin_api_and_the_panel_tell_the_same_history(runtime: Runtime) -> 
     assert "has changed since" in late.text
     assert "Third ID" in late.text
     etag = late.text.partition('name="etag" value="')[2].partition('"')[0]
-    assert browser.post(f"/history/{newest[1]['id']}", {"etag": etag}).headers["Location"] == "/history"
+    assert (
+        browser.post(f"/history/{newest[1]['id']}", {"etag": etag}).headers["Location"]
+        == f"/history?back={newest[1]['id']}"
+    )
     assert json.loads(runtime.argos("oidc", "status", "--json").stdout)["name"] == "Homelab ID"
     assert revisions(runtime)[0]["actor"] == "user:root-admin"
