@@ -127,6 +127,7 @@ def test_all_of_a_policy_reaches_caddy() -> None:
     [
         ({"policy": "none"}, "waf.policy", "names 'none', which is not declared"),
         ({"mode": "policy"}, "waf.mode", "is 'policy' without one"),
+        ({"mode": "policy", "policy": ""}, "waf.mode", "is 'policy' without one"),
         ({"policy": "strict", "paranoia": 2}, "waf.paranoia", "stands beside policy"),
         ({"policy": "strict", "custom_rules": [RULE]}, "waf.custom_rules", "stands beside policy"),
         ({"mode": "block", "exclusions": [{}]}, "waf.exclusions[0]", "names no rule"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from typing import Any
 
+from argos.edge import error_pages
 from argos.edge.model import Host, Maintenance
 from argos.edge.placeholders import operator_text
 
@@ -47,16 +48,12 @@ def _maintenance_page(maintenance: Maintenance) -> dict[str, Any]:
         "status_code": 503,
         "headers": {
             "Cache-Control": ["no-store"],
-            "Content-Security-Policy": ["default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"],
+            "Content-Security-Policy": [error_pages.POLICY],
             "Content-Type": ["text/html; charset=utf-8"],
             "Retry-After": [str(maintenance.retry_after)],
             "X-Content-Type-Options": ["nosniff"],
         },
-        "body": (
-            '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-            '<title>Maintenance</title><body style="font:16px system-ui;margin:15vh auto;max-width:32rem;'
-            f'padding:0 1rem"><h1>Maintenance</h1><p>{lines}</p></body></html>\n'
-        ),
+        "body": error_pages.page("Maintenance", f"<h1>Maintenance</h1><p>{lines}</p>"),
     }
 
 

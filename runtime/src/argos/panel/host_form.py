@@ -35,7 +35,14 @@ PLACES = {
 """Where on the page each field of the model is, and what it is called there."""
 
 FIELDS = (*dict.fromkeys(place for place, _label in PLACES.values()), "maintenance")
-_SHOWN = {"name", "upstreams", "auth", "waf", "rate_limit", "lan_only", "maintenance"}
+_SHOWN = {
+    "auth": {"required", "groups", "users", "second_factor"},
+    "waf": {"mode", "policy", "paranoia", "exclusions"},
+    "maintenance": {"enabled", "text"},
+    "proxy": {"verify_tls"},
+}
+"""Parts of the model of which the page shows some members."""
+
 _SEPARATORS = re.compile(r"[\s,]+")
 _DEFAULT_WINDOW = 60  # seconds
 
@@ -110,24 +117,29 @@ def without_exclusion(host: Host, owner: str, number: int) -> dict[str, Any] | N
 
 def beyond(host: Host) -> dict[str, Any]:
     """What is declared of ``host`` that no field shows, without what has its default."""
-    usual = spec_of(Host(name=host.name))
-    more = {name: value for name, value in spec_of(host).items() if name not in _SHOWN and value != usual[name]}
-    if [upstream for upstream in host.upstreams if upstream.weight != 1 or upstream.max_requests]:
-        more["upstreams"] = spec_of(host)["upstreams"]
-    for part, shown in (
-        ("auth", {"required", "groups", "users", "second_factor"}),
-        ("maintenance", {"enabled", "text"}),
-    ):
-        rest = {
-            name: value
-            for name, value in spec_of(host)[part].items()
-            if name not in shown and value != usual[part][name]
-        }
-        if rest:
-            more[part] = rest
-    if host.waf.custom_rules:
-        more["waf"] = {"custom_rules": list(host.waf.custom_rules)}
-    return more
+    spec = spec_of(host)
+    for name in ("name", "rate_limit", "lan_only"):
+        del spec[name]
+    for part, shown in _SHOWN.items():
+        spec[part] = {name: value for name, value in spec[part].items() if name not in shown}
+    if not any(upstream.weight != 1 or upstream.max_requests for upstream in host.upstreams):
+        del spec["upstreams"]
+    found: dict[str, Any] = _different(spec, spec_of(Host(name=host.name)))
+    return found
+
+
+def _different(spec: Any, usual: Any) -> Any:
+    if not isinstance(spec, dict) or not isinstance(usual, dict):
+        return spec
+    return {
+        name: _different(value, usual.get(name)) for name, value in spec.items() if _differs(value, usual.get(name))
+    }
+
+
+def _differs(value: Any, usual: Any) -> bool:
+    if isinstance(value, dict) and isinstance(usual, dict):
+        return any(_differs(one, usual.get(name)) for name, one in value.items())
+    return bool(value != usual)
 
 
 def _spec(form: Mapping[str, str], stored: Host | None) -> dict[str, Any]:
@@ -170,7 +182,7 @@ def _auth(form: Mapping[str, str], stored: dict[str, Any]) -> dict[str, Any]:
 def _waf(form: Mapping[str, str], stored: dict[str, Any]) -> dict[str, Any]:
     policy = form["waf_policy"]
     level = 1 if policy else _number(form["paranoia"] or "1")
-    return {**stored, "mode": form["waf_mode"] or "off", "policy": policy, "paranoia": level}
+    return {**stored, "mode": form["waf_mode"] or "off", "policy": policy or None, "paranoia": level}
 
 
 def _rate_limit(form: Mapping[str, str], stored: dict[str, Any] | None) -> dict[str, Any] | None:

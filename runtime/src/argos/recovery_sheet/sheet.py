@@ -46,14 +46,16 @@ def as_html(key: bytes, host: str, now: int) -> str:
     """The sheet as one page that loads nothing, black on white, to print."""
     words = "".join(f"<li>{word}</li>" for word in to_words(key))
     return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Argos recovery sheet</title>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width"><title>Argos recovery sheet</title>
 <style>body{{font:11pt sans-serif;color:#000;background:#fff;max-width:40rem;margin:2rem auto;padding:0 1rem}}
-ol{{columns:3;font:12pt monospace;line-height:1.7}}code{{overflow-wrap:anywhere}}svg{{width:60mm;height:auto}}</style>
-</head><body><h1>Argos recovery sheet</h1>
+ol{{columns:3;font:12pt monospace;line-height:1.7}}code{{overflow-wrap:anywhere}}svg{{width:60mm;height:auto}}
+ol,svg,code{{break-inside:avoid}}@media print{{body{{margin:0;max-width:none}}}}</style>
+</head><body><main><h1>Argos recovery sheet</h1>
 <p>{html.escape(host)}, {_day(now)}. Master key with id <code>{key_id(key)}</code></p>
 <ol>{words}</ol><p><code>ARGOS_MASTER_KEY={base64.b64encode(key).decode()}</code></p>
-{_code(key).svg_inline(scale=4)}
-<p><strong>{WARNING}</strong></p><p>{html.escape(_HOW)}</p></body></html>
+<p role="img" aria-label="QR code of the key above">{_code(key).svg_inline(scale=4)}</p>
+<p><strong>{WARNING}</strong></p><p>{html.escape(_HOW)}</p></main></body></html>
 """
 
 

@@ -31,7 +31,7 @@ _CUSTOM_RULE = "one SecRule or SecAction with an id from 100000 to 899999, witho
 
 def decode_waf(fields: Fields) -> Waf:
     """A host's ``waf``."""
-    named = fields.given("policy")
+    named = bool(fields.raw("policy"))  # an empty name is none: "policy" would else mean no inspection at all
     waf = Waf(
         fields.choice("mode", ("off", "detect", "block", "policy"), "policy" if fields.raw("policy") else "off"),
         fields.integer("paranoia", 1, low=1, high=4),
