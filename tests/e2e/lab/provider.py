@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -58,6 +61,7 @@ def elsewhere(guest: Guest, api: AdminApi, panel: str, scratch: Path) -> Iterato
     address = guest.gateway
     guest.run("sh", "-c", f"cat > {_TRUSTED} && update-ca-certificates >/dev/null 2>&1", stdin=authority)
     guest.shell(f"sed -i '/ {NAME}$/d' /etc/hosts; echo '{address} {NAME}' >> /etc/hosts")
+    before = _documents(guest)
     tls = oidc_providers.Tls(scratch / "key.pem", scratch / "certificate.pem")
     panels = [f"https://{panel}", f"http://{panel}:9080"]
     try:
@@ -65,9 +69,31 @@ def elsewhere(guest: Guest, api: AdminApi, panel: str, scratch: Path) -> Iterato
             provider = Provider(issuer, address, api)
             provider.declare()
             yield provider
-            provider.declare(enabled=False)
     finally:
+        _give_back(guest, before)
+        api.request("DELETE", "/v1/secrets/e2e-oidc-client")
         guest.shell(f"rm -f {_TRUSTED}; update-ca-certificates >/dev/null 2>&1; sed -i '/ {NAME}$/d' /etc/hosts")
+
+
+def _documents(guest: Guest) -> list[dict[str, Any]]:
+    """What is declared, a document for each owner."""
+    declared: list[dict[str, Any]] = yaml.safe_load(guest.run("argos", "config", "export"))["declarations"]
+    return declared
+
+
+def _give_back(guest: Guest, before: list[dict[str, Any]]) -> None:
+    """Make ``settings/oidc`` what it was, and leave all else as it is now: no prune removes settings."""
+    former = {one["owner"]: one["settings"]["oidc"] for one in before if "oidc" in one.get("settings", {})}
+    now = _documents(guest)
+    for document in now:
+        document.get("settings", {}).pop("oidc", None)
+    for owner, oidc in former.items():
+        document = next((one for one in now if one["owner"] == owner), {"owner": owner})
+        document.setdefault("settings", {})["oidc"] = oidc
+        if document not in now:
+            now.append(document)
+    # JSON is YAML without references, which an import does not read.
+    guest.run("argos", "config", "import", "-", stdin=json.dumps({"argos": 1, "declarations": now}))
 
 
 def _issue(place: Path) -> bytes:
