@@ -169,10 +169,10 @@ class Pebble:
         """Run the CA, and wait until it answers."""
         self._run("pebble", "-config", str(self._config), "-dnsserver", f"127.0.0.1:{self.dns}")
         context = ssl.create_default_context(cadata=self.authority.pem)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
-                urllib.request.urlopen(self.directory, context=context, timeout=5).close()
+                urllib.request.urlopen(self.directory, context=context, timeout=20).close()
             except OSError:
                 assert time.monotonic() < deadline, (self.authority.place / "pebble.log").read_text()[-2000:]
                 time.sleep(0.05)
@@ -183,7 +183,7 @@ class Pebble:
         """End one of the two."""
         process = self._running.pop(name)
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
     def log(self) -> str:
         """What the CA said."""

@@ -51,7 +51,7 @@ class Zone:
 
     def _tell(self, path: str, body: dict[str, str]) -> None:
         url = f"http://127.0.0.1:{self.challenges}/{path}"
-        urllib.request.urlopen(url, json.dumps(body).encode(), timeout=5).close()
+        urllib.request.urlopen(url, json.dumps(body).encode(), timeout=30).close()
 
 
 class _Api(BaseHTTPRequestHandler):

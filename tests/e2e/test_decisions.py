@@ -101,14 +101,14 @@ def test_crowdsec_away_is_told_from_stale_credentials_and_both_are_mended(
     until("the ban", lambda: status(banned, host) == 403, within=WITHIN)
 
     guest.systemctl("restart", "crowdsec")  # the token that the runtime holds dies with it
-    until("LAPI is back", lambda: api.request("GET", "/v1/decisions").status == 200, within=30)
+    until("LAPI is back", lambda: api.request("GET", "/v1/decisions").status == 200, within=60)
     assert api.request("PUT", "/v1/decisions", {**ban, "duration": "2h"}).status == 200
 
     machine = json.loads(guest.run("cat", "/etc/argos/crowdsec-machine"))["login"]
     guest.run("cscli", "machines", "delete", machine)
     guest.run("cscli", "bouncers", "delete", "argos-caddy")
     guest.systemctl("restart", "crowdsec")
-    until("LAPI refuses", lambda: "stale" in str(api.request("DELETE", "/v1/decisions/1").body), within=30)
+    until("LAPI refuses", lambda: "stale" in str(api.request("DELETE", "/v1/decisions/1").body), within=60)
     assert health(api, "CrowdSec credentials")["state"] == "failed"
     answer = api.request("PUT", "/v1/decisions", {**ban, "duration": "3h"})
     assert (answer.status, "argos crowdsec credentials" in answer.error["message"]) == (503, True)
@@ -117,7 +117,7 @@ def test_crowdsec_away_is_told_from_stale_credentials_and_both_are_mended(
     made = json.loads(guest.run("argos", "crowdsec", "credentials", "--json"))
     assert made["made"] == ["bouncer", "machine"]
     assert api.request("PUT", "/v1/decisions", {**ban, "duration": "3h"}).status == 200
-    until("all is well", lambda: health(api, "CrowdSec credentials")["state"] == "ok", within=15)
+    until("all is well", lambda: health(api, "CrowdSec credentials")["state"] == "ok", within=60)
     assert api.request("DELETE", f"/v1/decisions?value={BY_MODULE}").body["changed"]
     until("Caddy has the new key: the ban is lifted", lambda: status(banned, host) == 200, within=WITHIN + 5)
     assert json.loads(guest.run("argos", "crowdsec", "credentials", "--json"))["changed"] is False
@@ -129,7 +129,7 @@ def test_crowdsec_away_is_told_from_stale_credentials_and_both_are_mended(
         assert health(api, "CrowdSec")["state"] == "failed"
     finally:
         guest.systemctl("start", "crowdsec")
-    until("it is back", lambda: api.request("GET", "/v1/decisions").status == 200, within=30)
+    until("it is back", lambda: api.request("GET", "/v1/decisions").status == 200, within=60)
 
 
 def test_the_whitelist_lets_in_whom_a_decision_keeps_out(
@@ -155,6 +155,6 @@ def test_the_whitelist_lets_in_whom_a_decision_keeps_out(
         )
     finally:
         assert declare({**before, "whitelist": []}) == 200
-    until("exempt no more", lambda: status(exempt, host) == 403, within=5)
+    until("exempt no more", lambda: status(exempt, host) == 403, within=60)
     crowdsec.unban(cidr="198.51.100.192/28")
     until("lifted", lambda: status(exempt, host) == 200, within=WITHIN)

@@ -36,10 +36,10 @@ def listeners(guest: Guest) -> set[tuple[str, int]]:
 
 
 def answering(network: PublicNetwork, address: str, ports: range | list[int]) -> list[int]:
-    """Return the TCP ports that accept a connection from outside; 200 tries at once, at most 30 s in all."""
+    """Return the TCP ports that accept a connection from outside; 200 tries at once, at most 2 minutes in all."""
     accepted: list[int] = []
     waiting = iter(ports)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     with selectors.DefaultSelector() as selector:
 
         def try_next() -> bool:
@@ -203,7 +203,7 @@ def test_no_secret_is_in_a_log_the_journal_caddys_configuration_or_a_readable_fi
     until(
         "the upstream gets the secret",
         lambda: Received.of(visitor.get(url).content).all("x-upstream-key") == [planted],
-        within=10,
+        within=60,
     )
     bouncer = guest.shell("cat /run/argos-credentials/crowdsec-bouncer-key").strip()
     machine = guest.shell("sed -n 's/^password: *//p' /etc/crowdsec/local_api_credentials.yaml").strip()
@@ -227,12 +227,12 @@ def test_no_secret_is_in_a_log_the_journal_caddys_configuration_or_a_readable_fi
     until(
         "the runtime is back",
         lambda: guest.run("systemctl", "show", "-p", "MainPID", "--value", "argos").strip() not in {"0", dies},
-        within=30,
+        within=90,
     )
     until(
         "the panel answers again",
         lambda: visitor.get(f"https://{declaration.panel}/login").status_code < 400,
-        within=30,
+        within=90,
     )
     hits = json.loads(guest.run("python3", "-c", _SEARCH, stdin=asked, timeout=180))
     assert [hit for hit in hits if hit[1] not in STANDS.get(hit[0], {})] == []

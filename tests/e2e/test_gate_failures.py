@@ -76,7 +76,7 @@ def test_a_dead_gate_denies_the_signed_in_too(guest: Guest, signed_in: Visitor, 
     steadily("protected hosts deny, public ones serve", lambda: denied(signed_in, declaration), during=2)
     guest.systemctl("start", "argos-gate.socket", "argos-gate")
     host = f"https://{declaration.name('e2e-guarded')}/"
-    until("the session passes again", lambda: signed_in.get(host).status_code == 200, within=15)
+    until("the session passes again", lambda: signed_in.get(host).status_code == 200, within=60)
 
 
 @pytest.mark.threat("FWD-3")
@@ -93,12 +93,12 @@ def test_a_gate_killed_again_and_again_never_lets_anybody_in(
 @pytest.mark.usefixtures("restored_gate")
 def test_a_hung_gate_denies_in_bounded_time(guest: Guest, signed_in: Visitor, declaration: Declaration) -> None:
     guest.systemctl("kill", "-s", "STOP", "argos-gate")
-    answer = signed_in.get(f"https://{declaration.name('e2e-guarded')}/", timeout=20)
+    answer = signed_in.get(f"https://{declaration.name('e2e-guarded')}/", timeout=60)
     assert answer.status_code >= 500
     assert signed_in.get(f"https://{declaration.name('e2e-open')}/").status_code == 200
     guest.systemctl("kill", "-s", "CONT", "argos-gate")
     host = f"https://{declaration.name('e2e-guarded')}/"
-    until("the session passes again", lambda: signed_in.get(host).status_code == 200, within=15)
+    until("the session passes again", lambda: signed_in.get(host).status_code == 200, within=60)
 
 
 @pytest.mark.threat("FWD-3")
@@ -107,7 +107,7 @@ def test_a_gate_that_answers_garbage_denies(guest: Guest, signed_in: Visitor, de
     guest.systemctl("stop", "argos-gate.socket", "argos-gate")
     guest.shell(f"touch {ANSWER}")
     guest.run("systemd-run", "--unit=argos-e2e-garbage", "--collect", "python3", "-c", _GARBAGE)
-    until("the garbage server listens", lambda: guest.attempt("test", "-S", GATE)[0] == 0, within=10)
+    until("the garbage server listens", lambda: guest.attempt("test", "-S", GATE)[0] == 0, within=60)
     for name, answer in GARBAGE.items():
         guest.shell(f"cat > {ANSWER}.new && mv {ANSWER}.new {ANSWER}", stdin=base64.b64encode(answer))
         assert denied(signed_in, declaration), name

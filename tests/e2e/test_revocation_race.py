@@ -9,9 +9,11 @@ import pytest
 from lab.admin_api import AdminApi, Declaration
 from lab.guest import Guest
 from lab.people import Panel, People, Person, new_password
+from lab.polling import until
 from lab.siege import siege
 from lab.visitor import Visitor
 
+ENOUGH = 200  # requests before, and as many after
 Leaving = Callable[[Person, Visitor, AdminApi, Panel], None]
 
 
@@ -55,11 +57,10 @@ def test_no_request_begun_after_the_answer_passes(
     panel.sign_in(visitor, person)
     host, cookie = declaration.name("e2e-guarded"), visitor.http.cookies["__Secure-argos_session"]
     with siege(guest, host, f"__Secure-argos_session={cookie}") as found:
-        time.sleep(1)
+        until("a load is there", lambda: found.begun_before(time.monotonic()).count(200) > ENOUGH, within=60)
         leave(person, visitor, api, panel)
         answered = time.monotonic()
-        time.sleep(0.7)
+        until("the load goes on", lambda: len(found.begun_after(answered)) > ENOUGH, within=60)
     before, after = found.begun_before(answered), found.begun_after(answered)
-    assert before.count(200) > 200, f"only {len(before)} requests were under way"
-    assert len(after) > 200
+    assert before.count(200) > ENOUGH
     assert set(after) == {401}, f"{after.count(200)} of {len(after)} passed after the answer"

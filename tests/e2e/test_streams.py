@@ -20,7 +20,7 @@ def test_a_websocket_passes_the_waf_both_ways(visitor: Visitor, declaration: Dec
     with visitor.websocket(declaration.name("e2e-block"), "/ws") as socket:
         for message in ("hello", "x" * 100_000, b"\x00\x01\x02"):
             socket.send(message)
-            assert socket.recv(timeout=10) == message
+            assert socket.recv(timeout=30) == message
 
 
 @pytest.mark.threat("FWD-3")
@@ -33,17 +33,17 @@ def test_a_websocket_to_a_protected_host_needs_a_session(signed_in: Visitor, new
     headers = {"Cookie": f"__Secure-argos_session={cookie}"}
     with signed_in.websocket(host, "/ws", additional_headers=headers) as socket:
         socket.send("signed in")
-        assert socket.recv(timeout=10) == "signed in"
+        assert socket.recv(timeout=30) == "signed in"
 
 
 @pytest.mark.threat("ING-1")
 def test_a_websocket_survives_a_new_declaration(visitor: Visitor, more_hosts, declaration: Declaration) -> None:
     with visitor.websocket(declaration.name("e2e-block"), "/ws") as socket:
         socket.send("before")
-        assert socket.recv(timeout=10) == "before"
+        assert socket.recv(timeout=30) == "before"
         more_hosts(declaration.host("e2e-another"))
         socket.send("after")
-        assert socket.recv(timeout=10) == "after"
+        assert socket.recv(timeout=30) == "after"
 
 
 @pytest.mark.threat("ING-1")

@@ -97,7 +97,7 @@ def test_a_fetched_backup_puts_the_guest_back_and_signs_everybody_out(
     play(guest, "restore", "-e", f"argos_restore_file={fetched}", "-e", "argos_restore_force=true")
 
     guest.wait_for_units(*SERVICES)
-    until("the runtime answers", lambda: api.request("GET", "/v1/health").status == 200, within=30)
+    until("the runtime answers", lambda: api.request("GET", "/v1/health").status == 200, within=90)
     assert LATER not in usernames(api)
     assert {host["name"] for host in api.get("/v1/hosts")["hosts"]} == hosts
     assert guest.run("sha256sum", "/var/lib/argos-caddy/pki/authorities/local/root.key") == authority
@@ -122,7 +122,7 @@ def test_a_restore_killed_while_the_trees_change_places_is_ended_by_the_next_sta
 import os, signal, subprocess, sys, time
 journal = "/var/lib/argos/restore.journal"
 run = subprocess.Popen(["argos", "restore", "--force", sys.argv[1]], start_new_session=True)
-until = time.monotonic() + 60
+until = time.monotonic() + 120
 while not os.path.exists(journal):
     assert run.poll() is None and time.monotonic() < until, "it ended before its journal"
 os.killpg(run.pid, signal.SIGKILL)
@@ -132,7 +132,7 @@ run.wait()
     )
     guest.systemctl("restart", *SERVICES)
     guest.wait_for_units(*SERVICES)
-    until("the runtime answers", lambda: api.request("GET", "/v1/health").status == 200, within=30)
+    until("the runtime answers", lambda: api.request("GET", "/v1/health").status == 200, within=90)
     assert guest.attempt("ls", "/var/lib/argos/restore.journal")[0] != 0
     assert LATER not in usernames(api)
     assert visitor.navigate(f"https://{declaration.name('e2e-guarded')}/").status_code == 302

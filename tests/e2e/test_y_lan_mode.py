@@ -26,11 +26,11 @@ def lan(guest: Guest, network: PublicNetwork, panel: Panel, alice: Person) -> It
     try:
         guest.shell(f"umask 077; cat > {ENVIRONMENT}; systemctl restart argos", stdin="\n".join(lines))
         url = f"http://{panel.host}:9080"
-        until("the panel serves the LAN", lambda: _answers(client, f"{url}/login"), within=40)
+        until("the panel serves the LAN", lambda: _answers(client, f"{url}/login"), within=90)
         yield url
     finally:
         guest.shell(f"umask 077; cat > {ENVIRONMENT}; systemctl restart argos", stdin=kept)
-        until("the panel is back behind Caddy", lambda: _answers(client, f"{panel.url}/login"), within=40)
+        until("the panel is back behind Caddy", lambda: _answers(client, f"{panel.url}/login"), within=90)
         client.close()
 
 

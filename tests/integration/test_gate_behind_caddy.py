@@ -72,7 +72,7 @@ def application(stack):
 
 
 def ask(stack, method: str = "GET", path: str = "/echo", body: object = None, **headers: str) -> tuple[int, dict, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", stack.ports["caddy"], timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", stack.ports["caddy"], timeout=60)
     sent = {"Host": stacks.CLOSED_HOST} | {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request(method, path, body, sent)
     response = connection.getresponse()
@@ -222,7 +222,7 @@ def test_what_is_no_clear_yes_is_a_no(stack, tmp_path: Path, answer: bytes) -> N
     application.close()
     name = f"broken-{abs(hash(answer))}"
     stacks.start_caddy(stack, name, state, change)
-    connection = http.client.HTTPConnection("127.0.0.1", stack.ports[name], timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", stack.ports[name], timeout=60)
     connection.request("GET", "/echo", headers={"Host": stacks.CLOSED_HOST} | signed_in(stack))
     response = connection.getresponse()
     assert response.status in {302, 500, 502, 503, 504}

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,10 @@ HERE = Path(__file__).resolve().parent
 CACHE = Path.home() / ".cache" / "argos" / "providers"
 sys.path.insert(0, str(HERE.parents[1] / "roles" / "caddy" / "files"))
 
+sys.path.insert(0, str(HERE.parent / "integration"))
+
 import build as caddy_build  # noqa: E402 - it finds the Go that the project builds with
+from ports import free_port  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,7 @@ def running(
         tls: none: plain HTTP.
     """
     command = built(language)
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     issuer = f"{'https' if tls else 'http'}://{name or address}:{port}"
     told: dict[str, object] = {"issuer": issuer, "address": address, "port": port, "secret": secret, "panels": panels}
     if tls:
@@ -63,13 +63,13 @@ def running(
             process.stdin.write(json.dumps(told).encode())
             process.stdin.close()
             if process.stdout.readline() != b"ready\n":
-                process.wait(10)
+                process.wait(60)
                 complaints.seek(0)
                 raise AssertionError(f"the provider in {language} ended: {complaints.read().decode()[-2000:]}")
             yield issuer
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def built(language: str) -> list[str]:

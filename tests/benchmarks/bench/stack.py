@@ -31,6 +31,10 @@ from argos.settings import Settings as RuntimeSettings
 from argos.storage.tables import sessions
 from sqlalchemy import insert
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "integration"))
+
+from ports import free_port
+
 from bench.load import Target
 from bench.machine import Cores
 from bench.preflight import USER
@@ -115,13 +119,6 @@ class Stack:
             ("Cookie", f"theme=dark; {session}; lang=en"),
         ]
         return Target(f"http://127.0.0.1:{self.ports[caddy]}/album?page=2", tuple(headers))
-
-
-def free_port() -> int:
-    """Return a port nobody listens on, on loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def find_caddy() -> Path:

@@ -99,7 +99,7 @@ class Guest:
         """
         own = [*self.ssh()[:-2], "-o", "ControlMaster=no", "-o", "ControlPath=none"]
         command = [*own, self.name, "stat -c %Y /proc/1; cut -d' ' -f22 /proc/1/stat"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=8)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
         if done.returncode:
             raise ConnectionError(f"ssh to {self.name}: {done.stderr[-500:]}")
         return done.stdout

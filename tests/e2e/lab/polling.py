@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable
 from typing import TypeVar
+
+import httpx
 
 Value = TypeVar("Value")
 
@@ -12,7 +15,7 @@ Value = TypeVar("Value")
 def until(what: str, probe: Callable[[], Value], *, within: float, every: float = 0.2) -> Value:
     """Return the first true value of ``probe``; fail the test with ``what`` after ``within`` seconds.
 
-    An OSError or AssertionError of the probe counts as "not yet", and the last one is shown.
+    An error of the network or of an assertion in the probe counts as "not yet", and the last one is shown.
     """
     deadline = time.monotonic() + within
     last: object = None
@@ -21,7 +24,7 @@ def until(what: str, probe: Callable[[], Value], *, within: float, every: float 
             last = value = probe()
             if value:
                 return value
-        except (OSError, AssertionError) as error:
+        except (OSError, AssertionError, httpx.TransportError, subprocess.TimeoutExpired) as error:
             last = error
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within:g} s: {what}; last seen: {last!r}")

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 from argos.audit import Actor, Audit
 from argos.clock import SystemClock
 from argos.edge.apply import ApplyEngine, Outcome
-from argos.edge.caddy import CaddyAdmin
+from argos.edge.caddy import CaddyAdmin, CaddyUnreachable
 from argos.edge.context import RenderContext
 from argos.edge.decode import decode_document
 from argos.epoch import EpochWriter
@@ -30,6 +30,7 @@ from argos.settings import Settings
 from argos.storage.engine import Storage
 from argos.vault import Vault
 from ports import free_port
+from waiting import until
 
 PANEL = "argos.home.example"
 ACTOR = Actor("cli", "test")
@@ -90,7 +91,7 @@ class EchoHandler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         self.upstream.seen(path, self.headers.get("Host", ""))
         if path == "/held":
-            self.upstream.held.wait(20)
+            self.upstream.held.wait(60)
         if path == "/events":
             self.events()
             return
@@ -123,7 +124,7 @@ class EchoHandler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
         self.wfile.write(b"data: first\n\n")
-        self.upstream.held.wait(20)
+        self.upstream.held.wait(60)
         self.close_connection = True
 
     def download(self) -> None:
@@ -326,21 +327,20 @@ class Edge:
             self.caddy = subprocess.Popen(
                 [*self.within, str(self.binary), "run", "--config", str(config)], stdout=out, stderr=out, env=home
             )
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            try:
-                self.admin.config()
-            except Exception:
-                time.sleep(0.05)
-            else:
-                return
-        raise AssertionError((self.place / "caddy.out").read_text()[-2000:])
+        until(self._answers, told=lambda: (self.place / "caddy.out").read_text()[-2000:])
+
+    def _answers(self) -> bool:
+        try:
+            self.admin.config()
+        except CaddyUnreachable:
+            return False
+        return True
 
     def stop(self, *, kill: bool = False) -> None:
         """End Caddy."""
         if self.caddy is not None:
             (self.caddy.kill if kill else self.caddy.terminate)()
-            self.caddy.wait(20)
+            self.caddy.wait(60)
             self.caddy = None
 
     def apply(self, hosts: list[dict[str, Any]], **document: Any) -> Outcome:
@@ -381,13 +381,13 @@ class Edge:
     def connect(self, sni: str, *, plain: bool = False) -> socket.socket:
         """A connection to the edge, with TLS unless ``plain``."""
         if plain:
-            return socket.create_connection(("127.0.0.1", self.http_port), timeout=20)
+            return socket.create_connection(("127.0.0.1", self.http_port), timeout=60)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
-            stream = socket.create_connection(("127.0.0.1", self.https_port), timeout=20)
+            stream = socket.create_connection(("127.0.0.1", self.https_port), timeout=60)
             try:
                 return context.wrap_socket(stream, server_hostname=sni)
             except ssl.SSLError:

@@ -49,7 +49,7 @@ class Visitor(threading.Thread):
 
     def connection(self) -> http.client.HTTPConnection:
         """One over TLS, to the port that the test's edge has."""
-        made = http.client.HTTPConnection("127.0.0.1", timeout=20)
+        made = http.client.HTTPConnection("127.0.0.1", timeout=60)
         made.sock = self.edge.connect(GUARDED)
         made.auto_open = 0  # what is closed stays closed: it is counted
         return made

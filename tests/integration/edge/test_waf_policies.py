@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +13,7 @@ from argos.edge.waf_events import recent
 from argos.edge.waf_exclude import propose
 from argos.errors import Refused
 from edge_rig import ACTOR, EchoUpstream, Edge
+from waiting import until
 
 SQLI = quote("1' UNION SELECT username, password FROM users-- -")
 HEADERS = "User-Agent: Mozilla/5.0\r\nAccept: */*\r\n"
@@ -80,9 +80,8 @@ def test_a_false_positive_passes_after_its_exclusion_and_nothing_else_does(edge:
     )
     body = f"text={SQLI}&page=3".encode()
     assert status(edge, "one", "/save", "POST", body) == 403
-    deadline = time.monotonic() + 5
-    while not (events := recent(Path(edge.context.waf_log), "one.home.example")) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: bool(recent(Path(edge.context.waf_log), "one.home.example")))
+    events = recent(Path(edge.context.waf_log), "one.home.example")
     with edge.storage.read() as connection:
         state = read_state(connection)
     proposal = propose(state, events[0])

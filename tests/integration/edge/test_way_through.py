@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -122,14 +123,19 @@ def test_only_a_clear_yes_of_the_gate_passes(
 def test_a_hung_gate_denies_within_seconds(edge: Edge, echo: EchoUpstream, gate: Gate) -> None:
     edge.apply(hosts(echo))
 
+    over = threading.Event()
+
     def hang(_unused: dict[str, str]) -> bytes:
-        time.sleep(8)
+        over.wait(60)
         return b""
 
     gate.answer = hang
     before = time.monotonic()
-    assert edge.ask(GUARDED).status == 504
-    assert time.monotonic() - before < 7
+    try:
+        assert edge.ask(GUARDED).status == 504
+    finally:
+        over.set()
+    assert time.monotonic() - before < 20, "5 s, and what a busy machine adds"
 
 
 @pytest.mark.threat("AUT-3")

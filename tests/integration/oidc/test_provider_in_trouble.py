@@ -32,7 +32,7 @@ def drip(handler: BaseHTTPRequestHandler) -> None:
     handler.send_response(200)
     handler.end_headers()
     try:
-        for _number in range(100):
+        for _number in range(600):
             handler.wfile.write(b" ")
             time.sleep(0.1)
     except OSError:
@@ -42,7 +42,7 @@ def drip(handler: BaseHTTPRequestHandler) -> None:
 def drip_headers(handler: BaseHTTPRequestHandler) -> None:
     try:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
-        for number in range(100):
+        for number in range(600):
             handler.wfile.write(b"X-%d: y\r\n" % number)
             time.sleep(0.1)
     except OSError:
@@ -70,7 +70,7 @@ def test_an_answer_in_no_order_is_told_and_ends_in_time(provider: HostileProvide
     began = time.monotonic()
     with pytest.raises(ProviderUnavailable):
         Provider(provider.issuer, Fetcher(provider.issuer, deadline=1.0)).metadata()
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 30, "and not the minute that it drips"
     assert provider.count("/keys") == 0, "no redirect is followed"
 
 

@@ -42,8 +42,10 @@ def stopped(tmp_path: Path) -> Iterator[Runtime]:
 
 def _running(root: Path, mode: str) -> Iterator[Runtime]:
     made = Runtime(root, mode)
-    made.start()
-    made.declare()
-    made.people()
-    yield made
-    made.stop()
+    try:
+        made.start()
+        made.declare()
+        made.people()
+        yield made
+    finally:
+        made.stop()

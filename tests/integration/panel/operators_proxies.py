@@ -7,12 +7,13 @@ import fcntl
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from ports import free_port
+from waiting import until_listening
 
 ROOT = Path(__file__).parents[3]
 CACHE = Path.home() / ".cache" / "argos" / "nginx"
@@ -31,26 +32,17 @@ def example(language: str, **addresses: str) -> str:
 @contextlib.contextmanager
 def running(kind: str, place: Path, argos: str, upstream: str) -> Iterator[int]:
     """Run ``caddy``, ``nginx`` or ``traefik`` over the example, and give its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     command = {"caddy": _caddy, "nginx": _nginx, "traefik": _traefik}[kind](place, port, argos, upstream)
     environment = {"PATH": os.environ["PATH"], "HOME": str(place)}
     with (place / "proxy.log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=place)
     try:
-        deadline = time.monotonic() + 30
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                break
-            said = (place / "proxy.log").read_text()[-2000:]
-            assert process.poll() is None, said
-            assert time.monotonic() < deadline, said
-            time.sleep(0.05)
+        until_listening(port, process, lambda: (place / "proxy.log").read_text()[-2000:])
         yield port
     finally:
         process.terminate()
-        process.wait(15)
+        process.wait(60)
 
 
 def _caddy(place: Path, port: int, argos: str, upstream: str) -> list[str]:

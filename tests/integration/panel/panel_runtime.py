@@ -10,13 +10,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
 
 import httpx
 from ports import free_port
+from waiting import until
 
 PANEL_HOST = "argos.home.example"
 PARENT = "home.example"
@@ -54,6 +54,7 @@ class Runtime:
         self.port = free_port()
         self.key = base64.b64encode(secrets.token_bytes(32)).decode()
         self.extra: dict[str, str] = {}  # more of the environment
+        self.command = [sys.executable, "-m", "argos", "serve"]
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -99,29 +100,25 @@ class Runtime:
         """The name of the published hosts' cookie in this mode."""
         return "__Secure-argos_session" if self.mode == "behind_caddy" else "argos_session"
 
-    def start(self, within: float = 60) -> None:
+    def start(self) -> None:
         """Start it, and wait until both listeners answer."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "argos", "serve"], env=self.environment, stdout=log, stderr=log
-            )
-        until = time.monotonic() + within
-        while time.monotonic() < until:
-            if self.process.poll() is not None:
-                raise AssertionError(f"argos serve ended: {self.log.read_text()}")
-            try:
-                if self.admin("GET", "/v1/secrets").status_code == 200 and Browser(self).get("/login").status_code:
-                    return
-            except httpx.TransportError:
-                time.sleep(0.1)
-        raise AssertionError(f"argos serve does not answer: {self.log.read_text()}")
+            self.process = subprocess.Popen(self.command, env=self.environment, stdout=log, stderr=log)
+        until(self._answers, told=self.log.read_text)
+
+    def _answers(self) -> bool:
+        assert self.process is None or self.process.poll() is None, f"argos serve ended: {self.log.read_text()}"
+        try:
+            return self.admin("GET", "/v1/secrets").status_code == 200 and Browser(self).get("/login").status_code < 500
+        except httpx.TransportError:
+            return False
 
     def stop(self) -> int | None:
         """Stop it as systemd does; its exit code, None when it was not running."""
         if self.process is None:
             return None
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(20)
+        code = self.process.wait(60)
         self.process = None
         return code
 
@@ -133,13 +130,13 @@ class Runtime:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
 
     def admin(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
         """Ask the admin API."""
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.admin_socket)), timeout=30) as client:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.admin_socket)), timeout=60) as client:
             return client.request(method, f"http://localhost{path}", json=body, headers=headers)
 
     def panel_client(self, address: str = "127.0.0.1") -> httpx.Client:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import statistics
-import subprocess
 import sys
 import time
 from bisect import bisect_left, bisect_right
@@ -37,28 +36,16 @@ raise SystemExit(run(["serve"]))
 addresses = count(1)
 
 
-class WithoutDummy(Runtime):
-    """The same runtime, patched."""
-
-    def start(self, within: float = 60) -> None:
-        """Start the patched service."""
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", WITHOUT_DUMMY], env=self.environment, stdout=log, stderr=log
-            )
-        until = time.monotonic() + within
-        while not self.admin_socket.exists():
-            assert time.monotonic() < until, self.log.read_text()
-            time.sleep(0.1)
-
-
 @pytest.fixture
 def patched(tmp_path: Path) -> Iterator[Runtime]:
-    made = WithoutDummy(tmp_path, "behind_caddy")
-    made.start()
-    made.declare()
-    yield made
-    made.stop()
+    made = Runtime(tmp_path, "behind_caddy")
+    made.command = [sys.executable, "-c", WITHOUT_DUMMY]
+    try:
+        made.start()
+        made.declare()
+        yield made
+    finally:
+        made.stop()
 
 
 def fill(runtime: Runtime, tally: int) -> None:

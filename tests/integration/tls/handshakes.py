@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import time
-from collections.abc import Callable
 
 from cryptography import x509
 from edge_rig import Edge
@@ -22,7 +20,7 @@ def shown(edge: Edge, name: str, version: ssl.TLSVersion | None = None) -> x509.
     if version:
         context.maximum_version = version
     with (
-        socket.create_connection(("127.0.0.1", edge.https_port), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", edge.https_port), timeout=30) as plain,
         context.wrap_socket(plain, server_hostname=name) as stream,
     ):
         der = stream.getpeercert(binary_form=True)
@@ -33,16 +31,3 @@ def shown(edge: Edge, name: str, version: ssl.TLSVersion | None = None) -> x509.
 def issued_by_pebble(certificate: x509.Certificate) -> bool:
     """Whether pebble signed it."""
     return "Pebble" in certificate.issuer.rfc4514_string()
-
-
-def until(seconds: float, what: Callable[[], bool], told: Callable[[], object] = lambda: "") -> None:
-    """Wait until ``what`` holds; a failed handshake is a no."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            if what():
-                return
-        except OSError:
-            pass
-        assert time.monotonic() < deadline, told()
-        time.sleep(0.1)

@@ -14,7 +14,8 @@ from acme import Authority
 from acme_edge import AcmeEdge
 from dns_apis import Zone, resolving, serving
 from edge_rig import ACTOR
-from handshakes import issued_by_pebble, shown, until
+from handshakes import issued_by_pebble, shown
+from waiting import until
 
 NAME, WILD = "photos.home.example", "*.home.example"
 TOKEN = "cf-T0ken_that-nobody-may-ever-read-4711"
@@ -41,7 +42,7 @@ def challenges(running: AcmeEdge) -> set[str]:
 def test_a_certificate_comes_by_the_challenge_that_is_declared_and_is_listed(acme_edge: Start, challenge: str) -> None:
     running = acme_edge()
     running.edge.apply([running.host(NAME, challenge=challenge, email="me@home.example")])
-    until(30, lambda: issued_by_pebble(shown(running.edge, NAME)), running.pebble.log)
+    until(lambda: issued_by_pebble(shown(running.edge, NAME)), told=running.pebble.log)
     assert challenges(running) == {f"{challenge}-01"}
     assert running.edge.ask(NAME).received().path == "/"
     status = running.statuses()[NAME]
@@ -60,9 +61,9 @@ def test_a_hosts_ca_stands_before_the_edges(acme_edge: Start) -> None:
     running = acme_edge()
     edge, nowhere = running.edge, {"mode": "auto", "ca": "https://127.0.0.1:1/dir"}
     edge.apply([running.host(NAME)], edge={"tls": nowhere})
-    until(30, lambda: issued_by_pebble(shown(edge, NAME)), running.pebble.log)
+    until(lambda: issued_by_pebble(shown(edge, NAME)), told=running.pebble.log)
     edge.apply([{**running.host(NAME), "tls": None}], edge={"tls": running.tls})
-    until(30, lambda: issued_by_pebble(shown(edge, "argos.home.example")), running.pebble.log)
+    until(lambda: issued_by_pebble(shown(edge, "argos.home.example")), told=running.pebble.log)
 
 
 @pytest.mark.threat("SEC-2")
@@ -80,7 +81,11 @@ def test_a_wildcard_comes_through_route53_and_its_key_is_nowhere(
                 "secret_access_key": {"secret": "aws"}, "resolvers": [resolver],
             }  # fmt: skip
             running.edge.apply([running.host(WILD, challenge="dns", dns_provider="aws")], dns_providers=[provider])
-            until(60, lambda: issued_by_pebble(shown(running.edge, NAME)), lambda: (running.pebble.log(), zone.asked))
+            until(
+                lambda: issued_by_pebble(shown(running.edge, NAME)),
+                told=lambda: (running.pebble.log(), zone.asked),
+                within=120,
+            )
     assert challenges(running) == {"dns-01"}
     assert running.statuses()[WILD].condition == "valid"
     assert SECRET_KEY not in json.dumps(running.edge.admin.config())
@@ -114,7 +119,7 @@ def test_a_wildcard_comes_through_cloudflare_and_a_refused_token_is_quoted_nowhe
             }  # fmt: skip
             declared = [running.host(WILD, challenge="dns", dns_provider="cf")], {"dns_providers": [provider]}
             edge.apply(declared[0], **declared[1])
-            until(60, lambda: running.statuses()[WILD].error != "", lambda: zone.asked)
+            until(lambda: running.statuses()[WILD].error != "", told=lambda: zone.asked, within=120)
             status = running.statuses()[WILD]
             assert (status.condition, "may not edit this zone" in status.error) == ("missing", True), status
             assert WRONG in json.dumps(edge.admin.certificates({WILD: ""})), "the provider did quote it"
@@ -125,8 +130,10 @@ def test_a_wildcard_comes_through_cloudflare_and_a_refused_token_is_quoted_nowhe
 
             edge.secrets.set(ACTOR, "cloudflare", TOKEN)
             edge.apply(declared[0], **declared[1])
-            until(75, lambda: issued_by_pebble(shown(edge, NAME)), lambda: (running.statuses(), zone.asked))
-            until(5, lambda: running.statuses()[WILD].condition == "valid", running.statuses)
+            until(
+                lambda: issued_by_pebble(shown(edge, NAME)), told=lambda: (running.statuses(), zone.asked), within=120
+            )
+            until(lambda: running.statuses()[WILD].condition == "valid", told=running.statuses)
 
 
 def test_without_its_credential_the_fallback_serves_the_certificate_that_is_there(acme_edge: Start) -> None:
@@ -147,7 +154,9 @@ def test_without_its_credential_the_fallback_serves_the_certificate_that_is_ther
                 running.host("other.home.example", challenge="dns", dns_provider="cf"),
             ]
             edge.apply(hosts, dns_providers=[aws, cloudflare])
-            until(60, lambda: issued_by_pebble(shown(edge, NAME)), lambda: (running.pebble.log(), zone.asked))
+            until(
+                lambda: issued_by_pebble(shown(edge, NAME)), told=lambda: (running.pebble.log(), zone.asked), within=120
+            )
             serial = shown(edge, NAME).serial_number
     edge.stop()
     for file in Path(edge.context.credentials_dir).iterdir():
@@ -158,7 +167,7 @@ def test_without_its_credential_the_fallback_serves_the_certificate_that_is_ther
     )  # fmt: skip
     assert refused.returncode != 0, "the active revision needs its tokens, or this proves nothing"
     edge.start(edge.place / "edge/fallback.json")
-    until(10, lambda: shown(edge, NAME).serial_number == serial)
+    until(lambda: shown(edge, NAME).serial_number == serial)
     assert edge.ask(NAME).status == 200
 
 
@@ -166,12 +175,12 @@ def test_a_certificate_is_renewed_and_an_outage_of_the_ca_leaves_it_serving(acme
     running = acme_edge(validity=30, renewal_check="1s")
     edge = running.edge
     edge.apply([running.host(NAME)])
-    until(30, lambda: issued_by_pebble(shown(edge, NAME)), running.pebble.log)
+    until(lambda: issued_by_pebble(shown(edge, NAME)), told=running.pebble.log)
     first = shown(edge, NAME).serial_number
-    until(60, lambda: shown(edge, NAME).serial_number != first, running.pebble.log)
+    until(lambda: shown(edge, NAME).serial_number != first, told=running.pebble.log, within=120)
     second = shown(edge, NAME)
     running.pebble.stop()
-    until(60, lambda: running.statuses()[NAME].condition == "failing", lambda: running.statuses()[NAME])
+    until(lambda: running.statuses()[NAME].condition == "failing", told=lambda: running.statuses()[NAME], within=120)
     status = running.statuses()[NAME]
     assert "connection refused" in status.error
     assert status.failed_at is not None
@@ -193,12 +202,12 @@ def test_the_least_tls_version_is_the_hosts_else_the_edges(acme_edge: Start) -> 
         ],
         edge={"tls": {"mode": "internal", "min_version": "1.3"}},
     )
-    until(20, lambda: shown(edge, "as-the-edge.home.example") is not None)
+    until(lambda: shown(edge, "as-the-edge.home.example") is not None)
     for name in ("as-the-edge.home.example", "argos.home.example", "nobody.example"):
         with pytest.raises(ssl.SSLError):
             shown(edge, name, ssl.TLSVersion.TLSv1_2)
     for name in ("old.home.example", "any.home.example"):
-        until(20, lambda name=name: shown(edge, name, ssl.TLSVersion.TLSv1_2) is not None)  # type: ignore[misc]
+        until(lambda name=name: shown(edge, name, ssl.TLSVersion.TLSv1_2) is not None)  # type: ignore[misc]
 
 
 def test_a_fallback_names_no_provider_and_no_credential(acme_edge: Start) -> None:

@@ -23,7 +23,8 @@ from argos.panel.app import panel_app
 from argos.panel.certificates import view_of
 from edge_rig import ACTOR, Edge
 from falcon import testing
-from handshakes import shown, until
+from handshakes import shown
+from waiting import until
 
 TOP = Path(__file__).resolve().parents[3]
 NAME = "photos.home.example"
@@ -128,12 +129,12 @@ def test_the_modules_declare_exactly_what_they_show_and_the_list_tells_of_it(
             "tls": {"mode": "manual", "certificate": "house"},
         }
         assert task(socket, "host", **host)["changed"]
-        until(10, lambda: shown(edge, NAME).issuer == authority.name)
+        until(lambda: shown(edge, NAME).issuer == authority.name)
         used = task(socket, "certificate", name="house", state="absent")
         assert used["failed"]
         assert NAME in used["msg"]
 
-        until(10, lambda: application.certificates()[0].condition == "valid", application.certificates)
+        until(lambda: application.certificates()[0].condition == "valid", told=application.certificates)
         api = testing.TestClient(admin_app(application)).simulate_get("/v1/certificates").json["certificates"]
         assert [(one["name"], one["source"], one["certificate"], one["condition"]) for one in api] == [
             ("argos.home.example", "internal", "", "valid"),

@@ -13,8 +13,9 @@ from argos.errors import Invalid
 from argos.storage.tables import audit
 from cryptography.hazmat.primitives.asymmetric import ec
 from edge_rig import ACTOR, EchoUpstream, Edge
-from handshakes import shown, until
+from handshakes import shown
 from sqlalchemy import select
+from waiting import until
 
 NAME, OTHER, WILD = "photos.home.example", "music.home.example", "*.home.example"
 
@@ -59,7 +60,7 @@ def test_it_is_served_and_its_key_stands_in_one_file_that_only_caddy_reads(
     edge.apply([host(echo, NAME), host(echo, WILD)], certificates=[declared(edge, chain, key)])
     assert shown(edge, NAME).issuer == authority.name
     assert shown(edge, "any.home.example").issuer == authority.name
-    until(10, lambda: shown(edge, "argos.home.example").issuer != authority.name)  # the panel's is its own
+    until(lambda: shown(edge, "argos.home.example").issuer != authority.name)  # the panel's is its own
     assert edge.ask(NAME).status == 200
     (kept,) = key_files(edge)
     assert (kept.stat().st_mode & 0o777, kept.parent.stat().st_mode & 0o777) == (0o400, 0o700)
@@ -71,7 +72,7 @@ def test_it_is_served_and_its_key_stands_in_one_file_that_only_caddy_reads(
     # Caddy starts from it with nothing else of Argos there.
     edge.stop(kill=True)
     edge.start(edge.place / "edge/fallback.json")
-    until(10, lambda: shown(edge, NAME).issuer == authority.name)
+    until(lambda: shown(edge, NAME).issuer == authority.name)
 
 
 def test_another_of_the_same_name_is_served_at_once_and_the_old_key_goes(
@@ -104,7 +105,7 @@ def test_what_caddy_lost_is_given_to_it_again(edge: Edge, echo: EchoUpstream, au
     with pytest.raises(OSError):  # noqa: PT011 - whatever alert, it is no handshake
         shown(edge, NAME)
     assert edge.engine.reconcile()
-    until(5, lambda: shown(edge, NAME).issuer == authority.name)
+    until(lambda: shown(edge, NAME).issuer == authority.name)
     assert not edge.engine.reconcile()
 
 
@@ -166,7 +167,7 @@ def test_one_is_used_for_the_hosts_that_name_it_and_listed(
     edge.apply([host(running.echo, NAME, "one"), host(running.echo, OTHER, "two")], certificates=both)
     assert shown(edge, NAME).public_key() == key.public_key()
     assert shown(edge, OTHER).public_key() != key.public_key()
-    until(10, lambda: running.statuses()["argos.home.example"].condition == "valid", running.statuses)
+    until(lambda: running.statuses()["argos.home.example"].condition == "valid", told=running.statuses)
     statuses = running.statuses()
     assert [(status.certificate, status.condition, status.renew_at) for status in statuses.values()] == [
         ("", "valid", statuses["argos.home.example"].renew_at),
