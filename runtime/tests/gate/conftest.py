@@ -151,7 +151,7 @@ class Client:
 
     def __init__(self, path: Path) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(20)
+        self.socket.settimeout(60)
         self.socket.connect(str(path))
         self._file = self.socket.makefile("rb")
 
@@ -204,17 +204,19 @@ class RunningGate:
             lambda: time.monotonic() + self.elapsed,
         )
         self._clients: list[Client] = []
-        self._started = threading.Event()
+        # It accepts from here on, whenever the thread gets to it, as with a socket of systemd's.
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(self.socket_path))
+        self._listener.listen(64)
+        self._up = threading.Event()
         self._thread = threading.Thread(target=lambda: uvloop.run(self._run()), daemon=True)
         self._thread.start()
-        assert self._started.wait(10)
+        self._up.wait(60)
 
     async def _run(self) -> None:
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(self.socket_path))
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        self._loop.call_later(0.05, self._started.set)
-        await serve(listener, self.verifier, {}, self._stop)
+        self._up.set()
+        await serve(self._listener, self.verifier, {}, self._stop)
 
     def pass_time(self, seconds: int) -> None:
         self.clock.advance(seconds)
@@ -243,7 +245,7 @@ class RunningGate:
         for client in self._clients:
             client.close()
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(60)
         assert not self._thread.is_alive()
         self.sights.close()
 
@@ -328,12 +330,12 @@ def lonely_gate(tmp_path: Path, clock: FixedClock) -> Iterator[RunningGate]:
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], bool]], None]:
-    """Wait up to 10 s for a condition."""
+    """Wait up to a minute for a condition."""
 
     def wait(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not condition():
-            assert time.monotonic() < deadline, "it did not come true within 10 s"
+            assert time.monotonic() < deadline, "it did not come true within a minute"
             time.sleep(0.02)
 
     return wait

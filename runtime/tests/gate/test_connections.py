@@ -101,7 +101,7 @@ def test_one_octet_a_second_does_not_help_a_slow_head(gate, monkeypatch) -> None
     client = gate.client()
     client.socket.settimeout(0.2)
     client.send(b"GET /verify HTTP/1.1\r\nX: ")
-    for _unused in range(40):
+    for _unused in range(300):
         try:
             client.send(b"a")
             if client.socket.recv(1) == b"":
@@ -110,7 +110,7 @@ def test_one_octet_a_second_does_not_help_a_slow_head(gate, monkeypatch) -> None
             continue
         except (BrokenPipeError, ConnectionResetError):
             return
-    pytest.fail("the head was still being read after 8 s")
+    pytest.fail("the head was still being read after a minute")
 
 
 def test_an_idle_connection_ends(gate, monkeypatch) -> None:

@@ -37,7 +37,7 @@ class GateProcess:
         self.listener.set_inheritable(True)
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(str(directory / "notify.sock"))
-        self.notify.settimeout(20)
+        self.notify.settimeout(60)
         self.environ = {
             "PATH": os.environ["PATH"],
             "ARGOS_DATA_DIR": str(directory),
@@ -109,7 +109,7 @@ class Load:
     def stop(self) -> None:
         self._over.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(60)
 
 
 @pytest.fixture
@@ -117,24 +117,27 @@ def client_type(lonely_gate):
     return type(lonely_gate.client())
 
 
-def test_a_graceful_restart_under_load_loses_no_request(process, database, heart, lonely_gate, client_type) -> None:
+def test_a_graceful_restart_under_load_loses_no_request(
+    process, database, heart, lonely_gate, client_type, eventually
+) -> None:
     token = database.session(database.user())
     process.start()
     process.wait_ready()
     load = Load(lambda: client_type(process.path), lonely_gate.headers(token))
     for _unused in range(2):
-        time.sleep(0.5)
+        asked = len(load.statuses) + 100
+        eventually(lambda: len(load.statuses) > asked or load.errors != [])  # noqa: B023
         old = process.process
         old.send_signal(signal.SIGTERM)
-        assert old.wait(10) == 0
+        assert old.wait(60) == 0
         time.sleep(0.2)  # nobody accepts now: the kernel queues
         process.start()
         process.wait_ready()
-    time.sleep(0.3)
+    asked = len(load.statuses) + 100
+    eventually(lambda: len(load.statuses) > asked or load.errors != [])
     load.stop()
     assert load.errors == []
     assert set(load.statuses) == {200}
-    assert len(load.statuses) > 200
 
 
 def test_a_killed_gate_is_followed_by_one_that_knows_the_same_sessions(
@@ -161,8 +164,8 @@ def test_an_idle_connection_does_not_hold_up_the_stop(process, database, lonely_
     half.send(b"GET /verify HTTP/1.1\r\n")
     begun = time.monotonic()
     process.process.send_signal(signal.SIGTERM)
-    assert process.process.wait(10) == 0
-    assert time.monotonic() - begun < 6
+    assert process.process.wait(60) == 0
+    assert time.monotonic() - begun < 30, "an idle connection may stay for three minutes"
     assert idle.at_end()
 
 
@@ -172,7 +175,7 @@ def test_the_journal_tells_why_everyone_is_denied_once(process, tmp_path, lonely
     for _unused in range(5):
         assert client_type(process.path).ask(lonely_gate.headers("a" * 43)).status == 403
     process.process.send_signal(signal.SIGTERM)
-    _unused, errors = process.process.communicate(timeout=10)
+    _unused, errors = process.process.communicate(timeout=60)
     assert errors.count("denying every request") == 1
     assert "argos.db" in errors
     assert "a" * 43 not in errors

@@ -13,7 +13,7 @@ def seen(tmp_path):
     """The runtime's end of the datagrams."""
     receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     receiver.bind(str(tmp_path / "seen.sock"))
-    receiver.settimeout(5)
+    receiver.settimeout(30)
     yield receiver
     receiver.close()
 

@@ -144,7 +144,7 @@ def reading(code: str, database: Path) -> list[str]:
 
 def read_once(database: Path, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = reading(READER, database)
-    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=30)
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
 
 
 READER = """
@@ -218,7 +218,7 @@ def test_a_gate_that_began_alone_sees_every_commit_of_writers_that_come_and_go(d
     subprocess.run([sys.executable, "-c", code, str(data / "argos.db")], check=False)
     assert seen() == 99
     reader.stdin.close()
-    assert reader.wait(10) == 0
+    assert reader.wait(60) == 0
     reader.stdout.close()
 
 

@@ -150,7 +150,7 @@ func TestLargeUploadsPassWholeAndFast(t *testing.T) {
 		if resp.StatusCode != 200 || !bytes.Equal(got, sent) {
 			t.Errorf("%s: %d, and the upstream got %d of %d bytes", contentType, resp.StatusCode, len(got), len(sent))
 		}
-		if took := time.Since(started); took > 8*time.Second { // 0.1 s without the race detector
+		if took := time.Since(started); took > 40*time.Second { // 0.1 s without the race detector, minutes if its content were inspected
 			t.Errorf("%s: took %s", contentType, took)
 		}
 	}
@@ -285,7 +285,7 @@ func TestAFullHouseOfInspectionsIs503ForBodiesOnly(t *testing.T) {
 	if got := e.send(t, "POST", "/", "application/json", strings.NewReader(`{"a": 1}`)).StatusCode; got != 503 {
 		t.Errorf("body: %d, want 503", got)
 	}
-	if waited := time.Since(started); waited < slotWait || waited > 2*slotWait {
+	if waited := time.Since(started); waited < slotWait || waited > 15*slotWait {
 		t.Errorf("waited %s, want about %s", waited, slotWait)
 	}
 	if got := e.send(t, "GET", "/", "", nil).StatusCode; got != 200 {

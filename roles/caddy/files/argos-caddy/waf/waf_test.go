@@ -136,7 +136,7 @@ func through(h *Handler, upstream http.HandlerFunc) http.Handler {
 // events waits for n lines of the event log.
 func (e *edge) events(t testing.TB, n int) []event {
 	t.Helper()
-	for deadline := time.Now().Add(3 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		raw, _ := os.ReadFile(e.log)
 		lines := bytes.Split(bytes.TrimSpace(raw), []byte("\n"))
 		if len(raw) > 0 && len(lines) >= n {
