@@ -32,7 +32,7 @@ EXAMPLES = r"""
 
 - name: Stop when the vault is not behind sign-on
   ansible.builtin.assert:
-    that: (published.hosts | selectattr('name', 'eq', 'vault.home.example') | first).auth.required
+    that: published.hosts | selectattr('name', 'eq', 'vault.home.example') | selectattr('auth.required') | length == 1
 
 - name: Read one host; an empty list says that it is not published
   argos.edge.host_info:

@@ -124,16 +124,28 @@ class Pebble:
         http_port: where it looks for http-01 answers.
         tls_port: where it looks for tls-alpn-01 answers.
         validity: seconds that its certificates live.
+        address: of this machine, where the CA listens.
+        resolves_to: the IPv4 address that every name has for it.
     """
 
-    def __init__(self, place: Path, http_port: int, tls_port: int, *, validity: int = 7_776_000) -> None:
+    def __init__(
+        self,
+        place: Path,
+        http_port: int,
+        tls_port: int,
+        *,
+        validity: int = 7_776_000,
+        address: str = "127.0.0.1",
+        resolves_to: str = "127.0.0.1",
+    ) -> None:
         self.authority = Authority(place / "pebble")
+        self.address, self._resolves_to = address, resolves_to
         self.port, self.management, self.dns, self.challenges = free_port(), free_port(), free_port(), free_port()
-        chain, key = self.authority.sign("localhost", "127.0.0.1")
+        chain, key = self.authority.sign("localhost", "127.0.0.1", address)
         (self.authority.place / "cert.pem").write_text(chain)
         (self.authority.place / "key.pem").write_text(key)
         told = {
-            "listenAddress": f"127.0.0.1:{self.port}",
+            "listenAddress": f"{address}:{self.port}",
             "managementListenAddress": f"127.0.0.1:{self.management}",
             "certificate": str(self.authority.place / "cert.pem"),
             "privateKey": str(self.authority.place / "key.pem"),
@@ -150,13 +162,14 @@ class Pebble:
     @property
     def directory(self) -> str:
         """The ACME directory's URL."""
-        return f"https://127.0.0.1:{self.port}/dir"
+        return f"https://{self.address}:{self.port}/dir"
 
     def __enter__(self) -> Self:
         bind = f"127.0.0.1:{self.dns}"
         self._run(
             "pebble-challtestsrv", "-dnsserver", bind, "-management", f"127.0.0.1:{self.challenges}",
             "-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", "", "-defaultIPv6", "",
+            "-defaultIPv4", self._resolves_to,
         )  # fmt: skip
         self.start()
         return self
@@ -184,6 +197,12 @@ class Pebble:
         process = self._running.pop(name)
         process.terminate()
         process.wait(60)
+
+    def root(self) -> str:
+        """The root that its certificates lead to, PEM; another after each start."""
+        context = ssl.create_default_context(cadata=self.authority.pem)
+        with urllib.request.urlopen(f"https://127.0.0.1:{self.management}/roots/0", context=context, timeout=5) as told:
+            return told.read().decode()
 
     def log(self) -> str:
         """What the CA said."""

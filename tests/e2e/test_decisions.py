@@ -89,6 +89,7 @@ def test_the_address_that_the_play_comes_from_is_refused(tasks: Tasks, guest: Gu
     refused = tasks.run("decision", value=own)
     assert refused.failed
     assert "where you come from" in refused.result["msg"]
+    assert tasks.run("decision", "--check", value=own, force=True).changed
 
 
 def test_crowdsec_away_is_told_from_stale_credentials_and_both_are_mended(

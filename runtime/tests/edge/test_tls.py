@@ -204,7 +204,7 @@ def test_a_spec_of_before_these_fields_reads_as_it_was() -> None:
     assert old.tls == decode_document({"hosts": [host(mode="auto", email="me@home.example")]}).hosts[0].tls
 
 
-@pytest.mark.threat("SEC-2")
+@pytest.mark.threat("SEC-3")
 def test_a_text_that_is_no_cloudflare_token_is_refused_before_caddy_could_quote_it() -> None:
     state = state_of(dns_providers=[CLOUDFLARE])
     for good in ("known", "other"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import httpcore
@@ -46,11 +47,22 @@ class _ThroughNamespace(httpcore.NetworkBackend):
 
 
 class Visitor:
-    """One client of the edge. Redirects are not followed; cookies are kept."""
+    """One client of the edge. Redirects are not followed; cookies are kept.
 
-    def __init__(self, guest: Guest, network: PublicNetwork, source: str | None = None, *, http2: bool = False) -> None:
+    ``authority`` is the file of another root than Caddy's own, when the client trusts that one and no other.
+    """
+
+    def __init__(
+        self,
+        guest: Guest,
+        network: PublicNetwork,
+        source: str | None = None,
+        *,
+        http2: bool = False,
+        authority: Path | None = None,
+    ) -> None:
         self.address = source or network.fresh_address()
-        self._authority = str(guest.ca)
+        self._authority = str(authority or guest.ca)
         self.trust = ssl.create_default_context(cafile=self._authority)  # httpx sets its ALPN
         self._network = network
         transport = httpx.HTTPTransport(verify=self.trust, http2=http2)

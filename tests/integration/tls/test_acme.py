@@ -66,7 +66,7 @@ def test_a_hosts_ca_stands_before_the_edges(acme_edge: Start) -> None:
     until(lambda: issued_by_pebble(shown(edge, "argos.home.example")), told=running.pebble.log)
 
 
-@pytest.mark.threat("SEC-2")
+@pytest.mark.threat("SEC-3")
 def test_a_wildcard_comes_through_route53_and_its_key_is_nowhere(
     acme_edge: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,7 +92,7 @@ def test_a_wildcard_comes_through_route53_and_its_key_is_nowhere(
     assert SECRET_KEY not in all_texts(tmp_path / "edge")
 
 
-@pytest.mark.threat("SEC-2")
+@pytest.mark.threat("SEC-3")
 def test_a_wildcard_comes_through_cloudflare_and_a_refused_token_is_quoted_nowhere(
     acme_edge: Start, authority: Authority, tmp_path: Path
 ) -> None:

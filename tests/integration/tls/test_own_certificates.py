@@ -52,7 +52,7 @@ def key_files(edge: Edge) -> list[Path]:
     return sorted(edge.place.rglob("argos-certificates/*"))
 
 
-@pytest.mark.threat("SEC-2")
+@pytest.mark.threat("SEC-3")
 def test_it_is_served_and_its_key_stands_in_one_file_that_only_caddy_reads(
     edge: Edge, echo: EchoUpstream, authority: Authority
 ) -> None:
