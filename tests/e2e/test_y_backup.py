@@ -107,7 +107,38 @@ def test_a_fetched_backup_puts_the_guest_back_and_signs_everybody_out(
         visitor.get(f"https://{declaration.name('e2e-later')}/")
     panel.sign_in(visitor, alice, guarded)
     assert visitor.navigate(guarded).status_code == 200
-    assert guest.run("ls", "/var/lib/argos-backups/.restore-upload", check=False) == ""
+    assert guest.shell("find /var/tmp /var/lib/argos-backups -maxdepth 1 -name '*restore*'") == ""
+
+
+AS_ARGOS = ("setpriv", "--reuid=argos", "--regid=argos", "--clear-groups", "sh", "-euc")
+ROOTS = "/etc/argos-e2e-roots"
+
+
+@pytest.fixture
+def roots_directory(guest: Guest) -> Iterator[str]:
+    """A directory that only root may write to, such as /etc/apt/apt.conf.d."""
+    guest.run("mkdir", "-m", "755", ROOTS)
+    yield ROOTS
+    guest.run("rm", "-rf", ROOTS, "/run/argos-backup/taken", "/run/argos-backup/request")
+    guest.systemctl("restart", "argos-backup.path")
+
+
+@pytest.mark.threat("DAT-2")
+@pytest.mark.usefixtures("archives")
+def test_who_has_taken_the_runtime_over_puts_no_file_into_roots_directories(
+    guest: Guest, api: AdminApi, roots_directory: str
+) -> None:
+    # The path unit stands still, so that the unit below is the one that meets what was laid out.
+    guest.systemctl("stop", "argos-backup.path")
+    guest.run(*AS_ARGOS, f"ln -sfn {roots_directory} /run/argos-backup/taken; echo pwned > /run/argos-backup/request")
+    guest.run("systemctl", "start", "argos-backup.service", timeout=120)
+    assert guest.run("ls", "-A", roots_directory) == ""
+    assert guest.run("ls", "-A", "/run/argos-backup") == "", "the request was not taken"
+    # And it does its work for the next who asks.
+    guest.run(*AS_ARGOS, "printf %s 0123456789abcdef0123456789abcdef > /run/argos-backup/request")
+    guest.run("systemctl", "start", "argos-backup.service", timeout=120)
+    answer = api.get("/v1/backups/requests/0123456789abcdef0123456789abcdef")
+    assert answer["state"] == "ok"
 
 
 @pytest.mark.threat("DAT-6")

@@ -301,3 +301,24 @@ def test_a_local_api_in_trouble_is_an_error_and_no_reason_to_make_credentials_an
     with pytest.raises(credentials.LapiError) as caught:
         credentials.machine_works(1, '{"login": "argos", "password": "secret-word"}')
     assert "secret" not in str(caught.value)
+
+
+# --- what units do as root
+
+
+@pytest.mark.threat("DAT-2")
+def test_a_request_for_a_backup_is_taken_without_following_what_argos_laid_there(tmp_path: Path) -> None:
+    unit = (ROOT / "roles" / "runtime" / "templates" / "argos-backup.service.j2").read_text(encoding="utf-8")
+    (line,) = [text for text in unit.splitlines() if text.startswith("ExecStartPre=")]
+    command = line.removeprefix("ExecStartPre=").removeprefix("-").split()
+    assert command[:4] == ["/usr/bin/setpriv", "--reuid=argos", "--regid=argos", "--clear-groups"]
+    theirs, roots = tmp_path / "argos-backup", tmp_path / "roots"
+    theirs.mkdir()
+    roots.mkdir()
+    (theirs / "request").write_text("anything")
+    (theirs / "taken").symlink_to(roots)
+    move = [word.replace("/run/argos-backup", str(theirs)) for word in command[4:]]
+    subprocess.run(move, check=True)
+    assert list(roots.iterdir()) == []
+    assert (theirs / "taken").read_text() == "anything"
+    assert not (theirs / "request").exists()

@@ -196,6 +196,26 @@ def test_five_wrong_codes_lock_this_person_at_this_address_for_15_minutes(
 
 
 @pytest.mark.threat("LOG-4")
+def test_many_addresses_do_not_help_who_guesses_codes(
+    factors: SecondFactors, phone: Phone, clock: FixedClock, accounts: Accounts
+) -> None:
+    half, tried = phone.sign_in(), 0
+    with pytest.raises(TooManyFailedLogins) as refused:  # noqa: PT012 - how many tries it takes is the point
+        for tried in range(200):
+            # Each of another /64 of one /48: what anybody gets from a tunnel broker.
+            with pytest.raises(WrongCode):
+                factors.prove(Actor("user", "alice", f"2001:db8:0:{tried:x}::1"), half, "000000")
+    assert tried == 50
+    assert refused.value.resets_at == clock.now() + 3600
+    clock.advance(1800)
+    accounts.sweep()
+    with pytest.raises(TooManyFailedLogins):
+        factors.prove(ALICE, phone.sign_in(), phone.code())
+    clock.advance(1801)
+    assert factors.prove(ALICE, phone.sign_in(), phone.code()).session.assurance == "full"
+
+
+@pytest.mark.threat("LOG-4")
 def test_a_half_signed_in_session_lives_five_minutes_and_a_whole_one_its_full_time(
     factors: SecondFactors, phone: Phone, clock: FixedClock
 ) -> None:

@@ -77,7 +77,7 @@ class SecondFactors:
 
         Raises:
             WrongCode: it is wrong or was used before.
-            TooManyFailedLogins: 5 failures in 15 min by this person from this address.
+            TooManyFailedLogins: 5 failures in 15 min by this person from this address, or 50 from wherever.
             NotFound: the session has ended meanwhile; nothing is counted or used up.
         """
         issued: IssuedSession | None = None

@@ -28,8 +28,10 @@ from argos.storage.tables import login_failures
 FAILURES = 5
 WINDOW = 300  # seconds
 BAN = 1800  # seconds
-CODE_WINDOW = 900  # seconds; wrong codes of a second factor, per (user, address)
+CODE_WINDOW = 900  # seconds; wrong codes of a second factor, per (user, address), and per user from everywhere
 CODE_BAN = 900  # seconds
+CODE_FAILURES = 50  # of one user from all addresses together, in a window
+CODE_BAN_EVERYWHERE = 3600  # seconds
 MOST_ROWS = 20_000
 USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}\Z", re.ASCII)
 
@@ -133,18 +135,33 @@ class Throttle:
     def reserve_code(self, connection: Connection, address: str, user_id: int) -> Attempt:
         """Count a try at a second factor as failed, per (user, address): 5 in 15 min, then 15 min without one.
 
+        APPSEC: and 50 per user, then an hour without, or who has the password and an IPv6 /48, which is 65 536
+        addresses to us, would find the code in an hour. Only who gave the password can shut a person out so.
+
         Raises:
-            TooManyFailedLogins: this person is locked out from this address; nothing is counted.
+            TooManyFailedLogins: this person is locked out, from this address or altogether; nothing is counted.
         """
-        now, key = self._clock.now(), f"code:{user_id}:{network_key(address)}"
-        row = self._unbanned(connection, [key], now).get(key)
-        failures, started = _next_count(row, now, CODE_WINDOW)
-        # One transaction holds count and check, so what is counted has failed unless it is taken back.
-        until = now + CODE_BAN if failures >= FAILURES else 0
-        self._store(connection, key, failures, started, until)
+        now = self._clock.now()
+        limits = {
+            f"code:{user_id}:{network_key(address)}": (FAILURES, CODE_BAN),
+            f"code:{user_id}": (CODE_FAILURES, CODE_BAN_EVERYWHERE),
+        }
+        statement = select(login_failures).where(login_failures.c.key.in_(limits))
+        rows = {row.key: row for row in connection.execute(statement)}
+        banned_until = max((row.banned_until for row in rows.values()), default=0)
+        if banned_until > now:
+            raise TooManyFailedLogins(banned_until)
+        counted, longest = [], 0
+        for key, (most, ban) in limits.items():
+            # One transaction holds count and check, so what is counted has failed unless it is taken back.
+            failures, started = _next_count(rows.get(key), now, CODE_WINDOW)
+            until = now + ban if failures >= most else 0
+            self._store(connection, key, failures, started, until)
+            counted.append((key, started))
+            longest = max(longest, until)
         self._sweep(connection, now)
-        lockout = Lockout(address, until, user_id=user_id, second_factor=True) if until else None
-        return Attempt(((key, started),), address, code_lockout=lockout)
+        lockout = Lockout(address, longest, user_id=user_id, second_factor=True) if longest else None
+        return Attempt(tuple(counted), address, code_lockout=lockout)
 
     def fail_code(self, connection: Connection, attempt: Attempt) -> None:
         """End a try at a second factor that failed; it stays counted, and the lock that it began is told."""

@@ -63,8 +63,10 @@ def _stored(name: str) -> bool:
         value = (SECRETS_DIR / name).read_bytes()
     except OSError as error:
         raise Stop(FAILED, f"{SECRETS_DIR / name} cannot be read: {error.strerror}") from None
-    # A process of its own, as it becomes the user argos for good.
-    return bool(_answer([sys.executable, "-m", "argos", "secret", "set", name, "--stdin", "--json"], value)["changed"])
+    # A process of its own, as it becomes the user argos for good; -I, or a package in this directory would run as root.
+    return bool(
+        _answer([sys.executable, "-I", "-m", "argos", "secret", "set", name, "--stdin", "--json"], value)["changed"]
+    )
 
 
 def _answer(command: list[str], given: bytes | None = None) -> dict[str, list[str]]:
