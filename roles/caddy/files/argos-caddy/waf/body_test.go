@@ -220,6 +220,76 @@ func TestAFieldThatOnlySomeTakeForAFileIsRefused(t *testing.T) {
 	}
 }
 
+// ING-2: each of these is one file, or nothing, to Go and to Coraza, and a field of PHP's $_POST (seen with php-cgi 8.2).
+func TestAFieldThatOnlySomeParsersFindIsRefused(t *testing.T) {
+	const (
+		first = "--xyz\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.jpg\"\r\n\r\n"
+		field = "Content-Disposition: form-data; name=\"q\""
+		end   = "\r\n--xyz--\r\n"
+	)
+	large := first + strings.Repeat("a", 1<<20)
+	bodies := map[string]string{
+		"behind the end":                    first + "a" + end + "--xyz\r\n" + field + "\r\n\r\n" + sqli + end,
+		"behind the end of a large file":    large + end + "--xyz\r\n" + field + "\r\n\r\n" + sqli + end,
+		"behind blanks behind the end":      first + "a" + end + strings.Repeat("\r\n", 100_000) + "--xyz\r\n" + field + "\r\n\r\n" + sqli + end,
+		"before the beginning":              "--xyz\x00\r\n" + field + "\r\n\r\n" + sqli + "\r\n" + first + "a" + end,
+		"before the only boundary":          "--xyz\x00\r\n" + field + "\r\n\r\n" + sqli + end,
+		"boundary of bare line feeds":       first + "a\n--xyz\n" + field + "\n\n" + sqli + "\n--xyz--\n" + end,
+		"the same in a large file":          large + "\n--xyz\n" + field + "\n\n" + sqli + "\n--xyz--\n" + end,
+		"boundary with a NUL":               first + "a\r\n--xyz\x00\r\n" + field + "\r\n\r\n" + sqli + end,
+		"boundary in a field":               "--xyz\r\n" + field + "\r\n\r\na\n--xyz\n" + field + "\n\nb" + end,
+		"a blank before the equals sign":    "--xyz\r\n" + field + "; filename =\"a\"\r\n\r\n" + sqli + end,
+		"single quotes around the filename": "--xyz\r\n" + field + "; a='; filename=\"a\"; b='\r\n\r\n" + sqli + end,
+	}
+	for name, body := range bodies {
+		for engine, want := range map[string]int{"On": 400, "DetectionOnly": 200} {
+			t.Run(name+", "+engine, func(t *testing.T) {
+				got := make(chan []byte, 1)
+				e := serve(t, engine, func(_ http.ResponseWriter, r *http.Request) {
+					b, _ := io.ReadAll(r.Body)
+					got <- b
+				})
+				resp := e.send(t, "POST", "/", "multipart/form-data; boundary=xyz", strings.NewReader(body))
+				if resp.StatusCode != want {
+					t.Errorf("answered %d, want %d", resp.StatusCode, want)
+				}
+				if want == 200 && string(<-got) != body {
+					t.Error("the upstream did not get it whole")
+				}
+				select {
+				case b := <-got:
+					if bytes.Contains(b, []byte(sqli)) {
+						t.Error("the attack reached the upstream")
+					}
+				default:
+				}
+				if ev := e.events(t, 1)[0]; ev.Reason != "multipart" {
+					t.Errorf("event %+v", ev)
+				}
+			})
+		}
+	}
+}
+
+func TestFormsAsBrowsersAndClientsWriteThemPass(t *testing.T) {
+	e := serve(t, "On", nil)
+	for name, body := range map[string]string{
+		"browser":          "--xyz\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a b.jpg\"\r\nContent-Type: image/jpeg\r\n\r\na--xy\r\n--\r\n--xyz--\r\n",
+		"no quotes":        "--xyz\r\nContent-Disposition: form-data; name=f; filename=a.jpg\r\n\r\na\r\n--xyz--\r\n",
+		"both names":       "--xyz\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.jpg\"; filename*=UTF-8''%E2%82%AC.jpg\r\n\r\na\r\n--xyz--\r\n",
+		"letters of UTF-8": "--xyz\r\nContent-Disposition: form-data; name=\"f\"; filename=\"Grüße.jpg\"\r\n\r\na\r\n--xyz--\r\n",
+		"no file chosen":   "--xyz\r\nContent-Disposition: form-data; name=\"f\"; filename=\"\"\r\nContent-Type: application/octet-stream\r\n\r\n\r\n--xyz--\r\n",
+		"a line before":    "\r\n--xyz\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.jpg\"\r\n\r\na\r\n--xyz--",
+		"two lines after":  "--xyz\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.jpg\"\r\n\r\na\r\n--xyz--\r\n\r\n",
+		"line feeds alone": "--xyz\nContent-Disposition: form-data; name=\"f\"; filename=\"a.jpg\"\n\na\n--xyz--\n",
+	} {
+		resp := e.send(t, "POST", "/", "multipart/form-data; boundary=xyz", strings.NewReader(body))
+		if got, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 || string(got) != body {
+			t.Errorf("%s: %d, and the upstream got %d of %d bytes", name, resp.StatusCode, len(got), len(body))
+		}
+	}
+}
+
 func TestAMalformedMultipartBodyIsRefusedInBlockAndPassesInDetect(t *testing.T) {
 	for name, body := range map[string]string{
 		"cut":         "--xyz\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nvalue",

@@ -8,7 +8,6 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
-	"regexp"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -20,10 +19,7 @@ const (
 	fileChunk = 32 << 10
 )
 
-var (
-	errHeldTooLong = errors.New("too much between two parts")
-	errOddFile     = errors.New("a part is a file to some parsers and a field to others")
-)
+var errHeldTooLong = errors.New("too much between two parts")
 
 // multipartBody lets the contents of file parts stream to the upstream, and inspects everything else: each part's
 // headers and the values of fields go to the engine as a body with the files left empty. A field that follows a large
@@ -34,14 +30,17 @@ type multipartBody struct {
 	parser   *multipart.Reader
 	boundary string
 
-	raw      bytes.Buffer    // read from the client, not yet handed on
-	file     *multipart.Part // the file part being passed on
-	skeleton bytes.Buffer    // what the engine has not seen yet
-	budget   int64           // inspected bytes that may still come
-	first    bool            // the inspection's own transaction has not been used
-	handed   bool            // the upstream reads: what is found now has a transaction and a line of its own
-	open     bool            // nothing more is inspected: the body has been, or detect lets it pass
-	err      error
+	raw       bytes.Buffer    // read from the client, not yet handed on
+	file      *multipart.Part // the file part being passed on
+	chunk     []byte          // for its content
+	delimiter *delimiter
+	skeleton  bytes.Buffer // what the engine has not seen yet
+	budget    int64        // inspected bytes that may still come
+	first     bool         // the inspection's own transaction has not been used
+	handed    bool         // the upstream reads: what is found now has a transaction and a line of its own
+	begun     bool         // a part has been found
+	open      bool         // nothing more is inspected: the body has been, or detect lets it pass
+	err       error
 }
 
 // newMultipartBody returns nil for anything that the engine would not parse as multipart/form-data.
@@ -54,7 +53,8 @@ func newMultipartBody(in *inspection) *multipartBody {
 	if err != nil || params["boundary"] == "" {
 		return nil // inspected as a whole, within the limit; the engine's strict checks refuse it
 	}
-	b := &multipartBody{in: in, src: in.r.Body, boundary: params["boundary"], budget: in.h.policy.BodyLimit, first: true}
+	b := &multipartBody{in: in, src: in.r.Body, boundary: params["boundary"], budget: in.h.policy.BodyLimit, first: true,
+		delimiter: newDelimiter(params["boundary"])}
 	b.parser = multipart.NewReader(tap{b}, b.boundary)
 	return b
 }
@@ -133,13 +133,25 @@ func (b *multipartBody) step() (err error) {
 // advance parses one part's header, one field, or a chunk of a file.
 func (b *multipartBody) advance() error {
 	if b.file != nil {
-		_, err := io.CopyN(io.Discard, b.file, fileChunk)
-		if err == io.EOF {
-			b.file, err = nil, nil
+		if b.chunk == nil {
+			b.chunk = make([]byte, fileChunk)
+		}
+		n, err := io.CopyBuffer(b.delimiter, io.LimitReader(b.file, fileChunk), b.chunk)
+		if err == nil && n < fileChunk {
+			b.file = nil
+		}
+		if err == nil && b.delimiter.found {
+			err = errInside
 		}
 		return b.malformed(err)
 	}
 	part, err := b.parser.NextRawPart()
+	if (err == nil || err == io.EOF) && !b.begun {
+		b.begun = true
+		if odd := b.delimiter.begins(b.raw.Bytes()); odd != nil {
+			return b.malformed(odd)
+		}
+	}
 	if err == io.EOF {
 		return b.finish()
 	}
@@ -158,13 +170,17 @@ func (b *multipartBody) advance() error {
 	}
 	b.skeleton.WriteString("\r\n")
 	b.budget -= int64(b.skeleton.Len() - before)
+	b.delimiter.begin()
 	if part.FileName() != "" {
 		b.file = part
 		b.skeleton.WriteString("\r\n")
 		return b.overBudget()
 	}
-	n, err := io.Copy(&b.skeleton, io.LimitReader(part, max(0, b.budget)+1))
+	n, err := io.Copy(io.MultiWriter(&b.skeleton, b.delimiter), io.LimitReader(part, max(0, b.budget)+1))
 	b.budget -= n
+	if err == nil && b.delimiter.found {
+		err = errInside
+	}
 	b.skeleton.WriteString("\r\n")
 	if over := b.overBudget(); over != nil || b.open {
 		return over
@@ -172,22 +188,12 @@ func (b *multipartBody) advance() error {
 	return b.malformed(err)
 }
 
-var (
-	quoted        = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
-	plainFilename = regexp.MustCompile(`(?i);[ \t]*filename[ \t]*=`)
-)
-
-// oddFile tells whether Go takes the part for a file where another parser takes it for a field: Go also reads a name
-// from "filename*" and "filename*0" (RFC 2231), which RFC 7578 §4.2 forbids and PHP, for one, ignores; and of two
-// Content-Disposition lines parsers pick either. Coraza parses as Go does, so the field's value would be seen by nobody.
-func oddFile(part *multipart.Part) bool {
-	lines := part.Header.Values("Content-Disposition")
-	return part.FileName() != "" && (len(lines) != 1 || !plainFilename.MatchString(quoted.ReplaceAllString(lines[0], `""`)))
-}
-
 func (b *multipartBody) finish() error {
 	if err := b.inspect(); err != nil {
 		return err
+	}
+	if err := b.ends(); err != nil {
+		return b.malformed(err)
 	}
 	b.open = true
 	return nil
