@@ -256,6 +256,15 @@ def test_what_only_the_userinfo_endpoint_says_counts_when_it_speaks_of_the_same_
     assert sign_in(new_browser(runtime), provider).status_code == 400
 
 
+@pytest.mark.threat("OIDC-4")
+def test_what_the_token_says_of_an_address_vouches_for_no_address_of_the_userinfo_endpoint(
+    runtime: Runtime, provider: HostileProvider
+) -> None:
+    provider.userinfo_only = {"email"}
+    provider.answers["/userinfo"] = lambda handler: handler.say(200, {**provider.person, "email_verified": False})
+    assert sign_in(new_browser(runtime), provider).status_code == 403
+
+
 @pytest.mark.threat("LOG-3")
 def test_a_second_factor_here_is_asked_unless_the_provider_says_it_was_used(
     runtime: Runtime, provider: HostileProvider

@@ -94,8 +94,11 @@ class Exchange:
         found = provider.fetcher.get(metadata.userinfo_endpoint, bearer=access_token)
         if found.get("sub") != claims["sub"]:
             raise TokenRejected("The userinfo endpoint speaks of another person (sub)")  # Core §5.3.2
+        # Each would vouch for the other's address.
         if "email" in claims:
-            found.pop("email_verified", None)  # it would vouch for another address
+            found.pop("email_verified", None)
+        elif "email" in found:
+            claims = {name: value for name, value in claims.items() if name != "email_verified"}
         return {**found, **claims}
 
     def ask(
