@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 from argos.oidc.errors import ProviderUnavailable, TokenRejected
 from argos.oidc.fetch import Fetcher
 from argos.oidc.provider import Provider
-from dance import declare_provider, new_browser, sign_in
+from dance import declare_provider, new_browser, sign_in, start
 from hostile_provider import HostileProvider
 from panel_runtime import PASSWORD, Runtime
 
@@ -160,6 +162,39 @@ def test_with_the_provider_dead_a_page_says_so_and_the_local_way_in_is_open(dead
     assert 'href="/login"' in answer.text
     assert browser.sign_in("root-admin", PASSWORD).status_code == 303
     assert browser.get("/hosts").status_code == 200
+
+
+@pytest.mark.threat("OIDC-6")
+@pytest.mark.parametrize("silent", [DISCOVERY, "/token"])
+def test_a_provider_that_never_answers_takes_the_local_way_in_from_nobody(runtime: Runtime, silent: str) -> None:
+    mute, over = HostileProvider(), threading.Event()
+
+    def silence(handler: BaseHTTPRequestHandler) -> None:
+        over.wait(60)
+        handler.close_connection = True
+
+    declare_provider(runtime, mute.issuer)
+    browsers = [new_browser(runtime) for _number in range(24)]  # more than the panel has threads
+    paths = ["/oidc/start" if silent == DISCOVERY else mute.callback(start(browser)) for browser in browsers]
+    mute.answers[silent] = silence
+    try:
+        with ThreadPoolExecutor(len(paths)) as pool:
+            waiting = [pool.submit(browser.get, path) for browser, path in zip(browsers, paths, strict=True)]
+            done = wait(waiting, timeout=60, return_when=FIRST_COMPLETED).done
+            assert {one.result().status_code for one in done} == {503}
+            assert new_browser(runtime).sign_in("root-admin", PASSWORD).status_code == 303
+            assert not all(one.done() for one in waiting), "who signed in had to wait until the provider was given up"
+            over.set()
+            answers = [one.result() for one in waiting]
+        turned_away = [number for number, answer in enumerate(answers) if "Load this page again" in answer.text]
+        assert len(turned_away) >= len(paths) - 4
+        if silent == "/token":
+            mute.answers.clear()
+            again = browsers[turned_away[0]].get(paths[turned_away[0]])
+            assert again.status_code == 200, "what was turned away was not used up"
+    finally:
+        over.set()
+        mute.close()
 
 
 @pytest.mark.threat("OIDC-6")

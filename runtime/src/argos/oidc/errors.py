@@ -16,6 +16,13 @@ class ProviderUnavailable(Unavailable):
     """The provider does not answer, or not as it must; the local way in is open (OIDC-6)."""
 
 
+class Crowded(ProviderUnavailable):
+    """As many wait for the provider as may."""
+
+    def __init__(self) -> None:
+        super().__init__("Too many sign-ins wait for the provider. Load this page again in a moment.")
+
+
 class UnknownState(Conflict):
     """``state`` is of no sign-in that this browser has begun: used, expired, or somebody else's (OIDC-1)."""
 

@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from argos.oidc.errors import UnknownState
 from argos.storage.engine import Storage
@@ -54,7 +54,6 @@ class Pending:
     def put(self, begun: Begun) -> Ticket:
         """Remember ``begun``; return what leads back to it."""
         ticket = Ticket(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
-        state_hash = _hash(ticket.state)
         now = self._storage.clock.now()
         with self._storage.write() as connection:
             connection.execute(delete(oidc_pending).where(oidc_pending.c.created_at <= now - LIFETIME))
@@ -63,14 +62,7 @@ class Pending:
                 oldest = select(oidc_pending.c.state_hash).order_by(oidc_pending.c.created_at).limit(surplus)
                 gone = connection.execute(delete(oidc_pending).where(oidc_pending.c.state_hash.in_(oldest)))
                 self.dropped += gone.rowcount
-            connection.execute(
-                insert(oidc_pending).values(
-                    state_hash=state_hash,
-                    browser_hash=_hash(ticket.browser),
-                    sealed=self._vault.seal("oidc_pending", "sealed", state_hash.hex(), msgspec.json.encode(begun)),
-                    created_at=now,
-                )
-            )
+            self._insert(connection, ticket, begun, now)
         return ticket
 
     def take(self, ticket: Ticket) -> Begun:
@@ -96,6 +88,22 @@ class Pending:
             raise UnknownState
         plain = self._vault.open("oidc_pending", "sealed", state_hash.hex(), sealed)
         return msgspec.json.decode(plain, type=Begun)
+
+    def give_back(self, ticket: Ticket, begun: Begun) -> None:
+        """Undo a :meth:`take` that nothing came of; it expires when it would have."""
+        with self._storage.write() as connection:
+            self._insert(connection, ticket, begun, begun.begun_at)
+
+    def _insert(self, connection: Connection, ticket: Ticket, begun: Begun, created_at: int) -> None:
+        state_hash = _hash(ticket.state)
+        connection.execute(
+            insert(oidc_pending).values(
+                state_hash=state_hash,
+                browser_hash=_hash(ticket.browser),
+                sealed=self._vault.seal("oidc_pending", "sealed", state_hash.hex(), msgspec.json.encode(begun)),
+                created_at=created_at,
+            )
+        )
 
     def sweep(self) -> int:
         """Drop the expired; return how many."""

@@ -7,7 +7,8 @@ import hashlib
 import logging
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
@@ -21,6 +22,7 @@ from argos.errors import ArgosError, NotFound
 from argos.oidc import tokens as verification
 from argos.oidc.break_glass import PROVIDER
 from argos.oidc.errors import (
+    Crowded,
     NotAllowed,
     NotOffered,
     TokenRejected,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from argos.vault import Vault
 
 ID_TOKEN_KEPT = 6 * 1024  # characters; a longer one is no hint, as it must fit a URL
+WAITING = 4  # threads of the panel's 16 that may wait for the provider; 11 may hash passwords
 
 log = logging.getLogger("argos.oidc")
 
@@ -86,6 +89,7 @@ class Oidc:
         self._scrubber = scrubber
         self._exchange = Exchange(named_secrets, scrubber, storage.clock)
         self._lock = threading.Lock()
+        self._places = threading.Semaphore(WAITING)
         self._provider: Provider | None = None
         self.pending = Pending(storage, vault)
         self.people = People(storage, audit, session_store, epoch)
@@ -135,7 +139,8 @@ class Oidc:
         """
         settings = self.offered()
         self.starts.count(address)
-        metadata = self._provider_of(settings).metadata()
+        with self._place():
+            metadata = self._provider_of(settings).metadata()
         verifier, nonce = secrets.token_urlsafe(48), secrets.token_urlsafe(32)
         link_user, link_session = link or (None, None)
         confirm_user, confirm_session = confirm or (None, None)
@@ -179,6 +184,14 @@ class Oidc:
             NotOffered: the provider was switched off or changed meanwhile.
         """
         begun = self.pending.take(ticket)
+        try:
+            with self._place():
+                return self._finish(begun, answer, address, user_agent)
+        except Crowded:
+            self.pending.give_back(ticket, begun)  # so that loading the page again finishes it
+            raise
+
+    def _finish(self, begun: Begun, answer: Mapping[str, str], address: str, user_agent: str) -> Arrived:
         settings = self.offered()
         if (settings.issuer, settings.client_id) != (begun.issuer, begun.client_id):
             raise UnknownState
@@ -204,6 +217,23 @@ class Oidc:
         )
         return Arrived(username, begun.target, issued)
 
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """Be one of the few who may wait for the provider.
+
+        APPSEC: each wait holds a thread of the panel. Were there no limit, a provider that answers
+        nothing would let anybody take the local way in from everybody (OIDC-6).
+
+        Raises:
+            Crowded: they are all waiting.
+        """
+        if not self._places.acquire(blocking=False):
+            raise Crowded
+        try:
+            yield
+        finally:
+            self._places.release()
+
     def confirms(self, user_id: int) -> str:
         """The name of the provider that can ask this person anew who they are; empty when none can."""
         settings = self.settings()
@@ -223,7 +253,8 @@ class Oidc:
             return None
         try:
             settings = self.offered()
-            metadata = self._provider_of(settings).metadata()
+            with self._place():
+                metadata = self._provider_of(settings).metadata()
             if not metadata.end_session_endpoint:
                 return None
             question = {"client_id": settings.client_id, "post_logout_redirect_uri": return_to}
