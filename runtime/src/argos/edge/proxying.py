@@ -17,6 +17,12 @@ ANONYMOUS_VARIABLE = "argos_anonymous"
 _IDENTITY = ("X-Auth-User", "X-Auth-Email", "X-Auth-Name", "X-Auth-Provider")
 _FORWARDED = ("For", "Host", "Method", "Proto", "Uri")
 
+# The panel takes 500 connections (serving/serve.py). A client that sends its form a byte a minute would hold one for each
+# that it opens, and nobody could sign in: so one has only so many, and what is short reaches the panel whole.
+_PANEL_SLOTS = 450
+_PANEL_SLOTS_OF_A_CLIENT = 64
+_PANEL_BUFFERED = 64 * 1024  # bytes
+
 # A reload closes WebSockets of the old configuration only after this.
 _STREAM_CLOSE_DELAY = "5m"
 
@@ -121,6 +127,7 @@ def panel_routes(context: RenderContext, auth_proxies: tuple[str, ...]) -> list[
     proxy = {
         "handler": "reverse_proxy",
         "upstreams": [{"dial": f"unix/{context.panel_socket}"}],
+        "request_buffers": _PANEL_BUFFERED,
         "transport": {
             "protocol": "http",
             "dial_timeout": "2s",
@@ -129,6 +136,13 @@ def panel_routes(context: RenderContext, auth_proxies: tuple[str, ...]) -> list[
         },
         "headers": {"request": {"set": {"Argos-Client-Ip": ["{http.vars.client_ip}"]}}},
     }
+    slots = {"handler": "host_slots", "host": "panel", "limit": _PANEL_SLOTS}
+    mine: dict[str, Any] = {"handle": [{**slots, "per_client": _PANEL_SLOTS_OF_A_CLIENT}]}
+    if auth_proxies:  # one of those asks for all of its visitors
+        trusted = {"remote_ip": {"ranges": list(auth_proxies)}}
+        routes.append({"match": [trusted], "handle": [slots]})
+        mine["match"] = [{"not": [trusted]}]
+    routes.append(mine)
     # The admin API takes 16 MiB; the margin is for its own, clearer answer.
     routes.append({"handle": [{"handler": "request_body", "max_size": 17 * 1024 * 1024}, proxy]})
     return routes

@@ -150,6 +150,49 @@ func TestOneHostMayNotTakeMoreThanItsSlots(t *testing.T) {
 	}
 }
 
+// from is a request of a client at an address.
+type from struct {
+	*Slots
+	address string
+}
+
+func (f from) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	caddyhttp.SetVar(r.Context(), caddyhttp.ClientIPVarKey, f.address)
+	return f.Slots.ServeHTTP(w, r, next)
+}
+
+// ING-8: one client leaves slots for the others, however many addresses of its own network it sends from.
+func TestOneClientMayNotTakeAllSlots(t *testing.T) {
+	slots := &Slots{Host: "panel", Limit: 4, PerClient: 1}
+	if err := slots.Provision(caddy.Context{}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = slots.Cleanup() }()
+	get := func() *http.Request { return httptest.NewRequest(http.MethodGet, "/", nil) }
+	for _, c := range []struct{ holds, same, other string }{
+		{"192.0.2.7", "::ffff:192.0.2.7", "192.0.2.8"},
+		{"2001:db8:0:1::1", "2001:db8:0:1:ffff::2", "2001:db8:0:2::1"},
+		{"fe80::1%eth0", "fe80::2%eth1", "fe80:0:0:1::1"},
+		{"", "no address", "192.0.2.7"},
+	} {
+		passed := 0
+		served(t, from{slots, c.holds}, get(), func(http.ResponseWriter, *http.Request) {
+			full := served(t, from{slots, c.same}, get(), func(http.ResponseWriter, *http.Request) { passed = -9 })
+			if full.Code != http.StatusServiceUnavailable || full.Header().Get("Retry-After") == "" {
+				t.Errorf("%s beside %s: %d, header %v", c.same, c.holds, full.Code, full.Header())
+			}
+			served(t, from{slots, c.other}, get(), func(http.ResponseWriter, *http.Request) { passed++ })
+		})
+		served(t, from{slots, c.same}, get(), func(http.ResponseWriter, *http.Request) { passed++ })
+		if passed != 2 {
+			t.Errorf("%+v: another client, or the same one later, was refused", c)
+		}
+	}
+	if left := len(slots.underWay.clients); left != 0 {
+		t.Errorf("%d clients are remembered that have no request under way", left)
+	}
+}
+
 func TestAPathIsRedirectedToOneSpellingAndNeverToAnotherHost(t *testing.T) {
 	for _, tried := range []struct{ mode, method, target, location string }{
 		{"add", "GET", "/a", "/a/"},

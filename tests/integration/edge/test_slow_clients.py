@@ -1,0 +1,68 @@
+"""A client that sends slowly takes the panel from nobody."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from argos.serving.listeners import unix_listener
+from edge_rig import PANEL, EchoUpstream, Edge
+
+OPEN = "open.home.example"
+TAKEN = 80  # connections that this panel takes: more than one client may have under way
+SLOW = 100
+
+
+@pytest.fixture
+def panel(edge: Edge) -> Iterable[list[str]]:
+    """The runtime's own listener, with less room than it has; the paths that reached its application."""
+    asked: list[str] = []
+
+    def application(environ: dict[str, Any], begin: Callable[..., Any]) -> list[bytes]:
+        asked.append(environ["PATH_INFO"])
+        begin("200 OK", [("Content-Length", "2")])
+        return [b"hi"]
+
+    listener = unix_listener(
+        "panel", application, Path(edge.context.panel_socket), threads=2, body_limit=1 << 20, connections=TAKEN
+    )
+    listener.start()
+    yield asked
+    listener.stop(0.1)
+
+
+def connection(edge: Edge, source: str) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", edge.http_port), timeout=30, source_address=(source, 0))
+
+
+def post(length: int, sent: bytes) -> bytes:
+    head = f"POST /login HTTP/1.1\r\nHost: {PANEL}\r\nContent-Length: {length}\r\n\r\n"
+    return head.encode() + sent
+
+
+def status(edge: Edge, source: str) -> int:
+    with connection(edge, source) as stream:
+        stream.sendall(f"GET /login HTTP/1.1\r\nHost: {PANEL}\r\nConnection: close\r\n\r\n".encode())
+        return int(stream.recv(64).split()[1])
+
+
+@pytest.mark.threat("ING-8")
+@pytest.mark.parametrize("sent", [1, 70_000], ids=["a short form", "a body too long to be held back"])
+def test_a_client_that_sends_slowly_takes_the_panel_from_nobody(
+    edge: Edge, echo: EchoUpstream, panel: list[str], sent: int
+) -> None:
+    host = {"name": OPEN, "tls": {"mode": "off"}, "upstreams": [{"url": echo.url}]}
+    edge.apply([host], edge={"tls": {"mode": "off"}, "trusted_proxies": ["192.0.2.99"]})
+    assert status(edge, "127.0.0.2") == 200
+    with contextlib.ExitStack() as open_connections:
+        for _number in range(SLOW):
+            stream = open_connections.enter_context(connection(edge, "127.0.0.3"))
+            with contextlib.suppress(ConnectionError):  # those over its share are refused at once
+                stream.sendall(post(sent + 1, b"a" * sent))
+        assert status(edge, "127.0.0.2") == 200
+        assert status(edge, "127.0.0.3") == 503, "and it has had its share"
+    assert panel == ["/login", "/login"]
