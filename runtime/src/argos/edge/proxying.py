@@ -17,8 +17,8 @@ ANONYMOUS_VARIABLE = "argos_anonymous"
 _IDENTITY = ("X-Auth-User", "X-Auth-Email", "X-Auth-Name", "X-Auth-Provider")
 _FORWARDED = ("For", "Host", "Method", "Proto", "Uri")
 
-# The panel takes 500 connections (serving/serve.py). A client that sends its form a byte a minute would hold one for each
-# that it opens, and nobody could sign in: so one has only so many, and what is short reaches the panel whole.
+# The panel takes 500 connections (serving/serve.py). A client that sends its form a byte a minute would hold one for
+# each that it opens, and nobody could sign in: so one has only so many, and what is short reaches the panel whole.
 _PANEL_SLOTS = 450
 _PANEL_SLOTS_OF_A_CLIENT = 64
 _PANEL_BUFFERED = 64 * 1024  # bytes
