@@ -57,6 +57,7 @@ def test_a_quick_run_measures_every_figure_of_this_machine(tmp_path: Path) -> No
         "gate.waitress_over_none",
         "gate.stock_over_waitress",
         "gate.stock_over_oauth2_proxy",
+        "gate.stock_over_oauth2_proxy_lean",
         "gate.p99_under_8_logins_ratio",
         "gate.p99_under_1000_host_apply_ratio",
         "rss_mb.gate",

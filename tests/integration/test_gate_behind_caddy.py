@@ -215,7 +215,7 @@ def test_what_is_no_clear_yes_is_a_no(stack, tmp_path: Path, answer: bytes) -> N
 
     def change(config: dict) -> None:
         route = config["apps"]["http"]["servers"]["plain"]["named_routes"]["gate"]
-        route["handle"][0]["upstreams"] = [{"dial": f"unix/{tmp_path / 'broken.sock'}"}]
+        route["handle"][0]["socket"] = str(tmp_path / "broken.sock")
 
     application = stack.application()
     state = application.state()

@@ -1,16 +1,16 @@
 """oauth2-proxy, the peer that the gate is compared with: built from its Go module, with a session that is real.
 
-Given every advantage it has: no logs, tokens left out of its cookie, keep-alive connections,
-and the gate's own lean routes in Caddy in place of the Caddyfile's ``copy_headers``.
+Twice: as its manual sets it up for Caddy, with the logs and the cookie that it has by default; and lean, with every
+advantage that it can be given: no logs, tokens left out of its cookie, and :mod:`bench.lean_routes` in Caddy.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import copy
 import fcntl
 import hashlib
+import json
 import os
 import secrets
 import subprocess
@@ -30,7 +30,26 @@ PACKAGE = "github.com/oauth2-proxy/oauth2-proxy/v7"
 CACHE = Path.home() / ".cache" / "argos" / "oauth2-proxy"
 COOKIE = "_oauth2_proxy"
 FLAGS = ("-trimpath", "-ldflags=-s -w", "-buildvcs=false")
-REDIRECT = "http://peer.bench.example/oauth2/callback"
+IDENTITY = "x-auth-request-user"
+"""The field that tells an upstream who passed, where it is set up by the manual."""
+
+# docs/docs/configuration/integrations/caddy.md of the module: its part between the sign-in pages and the upstream.
+CADDYFILE = """
+http://{host} {{
+	forward_auth 127.0.0.1:{port} {{
+		uri /oauth2/auth
+		header_up X-Real-IP {{remote_host}}
+		copy_headers X-Auth-Request-User X-Auth-Request-Email
+		@error status 401
+		handle_response @error {{
+			redir * /oauth2/sign_in?rd={{scheme}}://{{host}}{{uri}}
+		}}
+	}}
+}}
+"""
+
+# What the lean one is spared.
+LEAN = {"session-cookie-minimal": "true", "request-logging": "false", "auth-logging": "false"}
 
 
 def build() -> Path:
@@ -81,8 +100,10 @@ def _compile(go: str, binary: Path) -> None:
     built.replace(binary)
 
 
-def start(stack: stacks.Stack) -> tuple[int, str]:
-    """Start it beside Caddy and sign in once; return its pid and the Cookie header's pairs.
+def start(stack: stacks.Stack, name: str, host: str, *, lean: bool) -> str:
+    """Start it beside Caddy and sign in once; return the Cookie header's pairs.
+
+    Its pid and port stand in ``stack`` under ``name``. ``host`` is whom it guards; :data:`LEAN` is what it is spared.
 
     Raises:
         FileNotFoundError: it cannot be built.
@@ -95,8 +116,8 @@ def start(stack: stacks.Stack) -> tuple[int, str]:
     provider = HostileProvider()  # honest, as nobody tells it otherwise
     provider.person |= {"sub": USER, "email": f"{USER}@bench.example", "preferred_username": USER, "name": "Bench"}
     try:
-        stack.ports["oauth2-proxy"] = port = stacks.free_port()
-        secret = stack.directory / "oauth2-proxy.secret"
+        stack.ports[name] = port = stacks.free_port()
+        secret = stack.directory / f"{name}.secret"
         secret.write_text(SECRET, encoding="utf-8")
         options = {
             "http-address": f"127.0.0.1:{port}",
@@ -104,35 +125,34 @@ def start(stack: stacks.Stack) -> tuple[int, str]:
             "oidc-issuer-url": provider.issuer,
             "client-id": CLIENT,
             "client-secret-file": str(secret),
-            "redirect-url": REDIRECT,
+            "redirect-url": f"http://{host}/oauth2/callback",
             "code-challenge-method": "S256",
             "insecure-oidc-skip-nonce": "false",
             "cookie-secret": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             "cookie-secure": "false",
-            "session-cookie-minimal": "true",
             "email-domain": "bench.example",
             "set-xauthrequest": "true",
             "reverse-proxy": "true",
             "trusted-proxy-ip": "127.0.0.0/8",
             "skip-provider-button": "true",
             "upstream": "static://202",
-            "request-logging": "false",
-            "auth-logging": "false",
+            **(LEAN if lean else {}),
         }
-        stack.pids["oauth2-proxy"] = stack.processes.start(
-            "oauth2-proxy",
-            [str(binary), *(f"--{name}={value}" for name, value in options.items())],
+        # Its logs, where it keeps any, go to a file.
+        stack.pids[name] = stack.processes.start(
+            name,
+            [str(binary), *(f"--{option}={value}" for option, value in options.items())],
             core=stack.cores.measured,
             environ={"PATH": os.environ["PATH"], "HOME": str(stack.directory), "GOMAXPROCS": "1"},
             ready=lambda: stacks.listens(port),
         )
-        return stack.pids["oauth2-proxy"], _sign_in(port, provider)
+        return _sign_in(port, host, provider)
     finally:
         provider.close()
 
 
-def _sign_in(port: int, provider: Any) -> str:
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"Host": "peer.bench.example"}) as browser:
+def _sign_in(port: int, host: str, provider: Any) -> str:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"Host": host}) as browser:
         begun = browser.get("/oauth2/start?rd=%2F")
         if not begun.is_redirect:
             raise AssertionError(f"oauth2-proxy began no sign-in: {begun.status_code}")
@@ -146,21 +166,20 @@ def _sign_in(port: int, provider: Any) -> str:
     return "; ".join(f"{name}={value}" for name, value in session.items())
 
 
-def decided_route(gate: dict[str, Any], port: int) -> dict[str, Any]:
-    """The gate's named route with oauth2-proxy in the gate's place: its endpoint, its 202, its header names."""
-    route = copy.deepcopy(gate)
-    proxy = route["handle"][0]
-    proxy["upstreams"] = [{"dial": f"127.0.0.1:{port}"}]
-    proxy["rewrite"] = {"method": "GET", "uri": "/oauth2/auth?"}
-    identity = {
-        "argos_user": "{http.reverse_proxy.header.X-Auth-Request-User}",
-        "argos_email": "{http.reverse_proxy.header.X-Auth-Request-Email}",
-        "argos_name": "{http.reverse_proxy.header.X-Auth-Request-Preferred-Username}",
-        "argos_provider": "oauth2-proxy",
-    }
-    refused = [answer for answer in proxy["handle_response"] if answer.get("match", {}).get("status_code") != [200]]
-    proxy["handle_response"] = [
-        {"match": {"status_code": [202]}, "routes": [{"handle": [{"handler": "vars", **identity}]}]},
-        *refused,
-    ]
-    return route
+def manual_route(stack: stacks.Stack, host: str, port: int) -> dict[str, Any]:
+    """The named route that its manual's Caddyfile makes, by the ``adapt`` of the Caddy that is measured.
+
+    Raises:
+        AssertionError: Caddy does not take the Caddyfile.
+    """
+    caddyfile = stack.directory / "oauth2-proxy.Caddyfile"
+    caddyfile.write_text(CADDYFILE.format(host=host, port=port), encoding="utf-8")
+    argv = [str(stack.caddy_binary), "adapt", "--adapter", "caddyfile", "--config", str(caddyfile)]
+    done = subprocess.run(
+        argv, env=dict(stacks.caddy_environ(stack.directory)), capture_output=True, text=True, check=False, timeout=60
+    )
+    if done.returncode:
+        raise AssertionError(f"caddy adapt: {done.stderr[-1000:]}")
+    (server,) = json.loads(done.stdout)["apps"]["http"]["servers"].values()
+    (site,) = server["routes"]
+    return {"handle": site["handle"]}

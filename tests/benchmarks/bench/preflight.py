@@ -17,8 +17,12 @@ class PreflightFailed(Exception):
     """What was to be measured does not do its work."""
 
 
-def check_protected(name: str, target: Target, cookie_name: str = "__Secure-argos_session") -> None:
+def check_protected(
+    name: str, target: Target, cookie_name: str = "__Secure-argos_session", identity: str = "x-auth-user"
+) -> None:
     """Check a path that asks for a sign-in, whose session travels in the cookie ``cookie_name``.
+
+    ``identity`` is the field, in lower case, that tells the upstream who passed.
 
     Raises:
         PreflightFailed: it does not guard, or the identity does not arrive.
@@ -26,8 +30,8 @@ def check_protected(name: str, target: Target, cookie_name: str = "__Secure-argo
     status, seen = _ask(target, target.headers)
     if status != 200:
         raise PreflightFailed(f"{name}: a valid cookie got {status}, not 200")
-    if seen.get("x-auth-user") != USER:
-        raise PreflightFailed(f"{name}: the upstream saw X-Auth-User {seen.get('x-auth-user')!r}, not {USER!r}")
+    if seen.get(identity) != USER:
+        raise PreflightFailed(f"{name}: the upstream saw {identity} {seen.get(identity)!r}, not {USER!r}")
     if "argos_session" in seen.get("cookie", ""):
         raise PreflightFailed(f"{name}: the upstream saw Argos's cookie")
     for what, cookie in (("no cookie", None), ("a wrong cookie", f"{cookie_name}={'A' * 43}")):

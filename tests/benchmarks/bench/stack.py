@@ -7,7 +7,6 @@ no CrowdSec (it would need its LAPI), no access log. Caddy and what decides shar
 from __future__ import annotations
 
 import base64
-import copy
 import json
 import os
 import secrets
@@ -45,6 +44,7 @@ OPEN_HOST = "open.bench.example"
 CLOSED_HOST = "closed.bench.example"
 WAITRESS_HOST = "waitress.bench.example"
 PEER_HOST = "peer.bench.example"
+LEAN_PEER_HOST = "lean-peer.bench.example"
 ACTOR = Actor(kind="cli", name="bench")
 ARGOS = (sys.executable, "-m", "argos")
 UNIT_NICE = 10
@@ -151,7 +151,7 @@ def declared(upstream_port: int) -> Document:
             Host(OPEN_HOST, upstreams=upstreams, tls=off, access_log=False),
             *(
                 Host(name, upstreams=upstreams, tls=off, access_log=False, auth=Auth(required=True))
-                for name in (CLOSED_HOST, WAITRESS_HOST, PEER_HOST)
+                for name in (CLOSED_HOST, WAITRESS_HOST, PEER_HOST, LEAN_PEER_HOST)
             ),
         ),
     )
@@ -275,15 +275,15 @@ def caddy_environ(directory: Path) -> Mapping[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": str(directory), "GOMAXPROCS": "1"}
 
 
-def decide_elsewhere(config: dict[str, Any], host: str, make: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """Let ``host`` ask the named route that ``make`` makes of the gate's; all else stays as rendered."""
+def decide_elsewhere(config: dict[str, Any], host: str, route: dict[str, Any]) -> None:
+    """Let ``host`` ask the named route ``route`` in the gate's place; all else stays as rendered."""
     server = config["apps"]["http"]["servers"]["plain"]
-    server["named_routes"][host] = make(server["named_routes"][GATE_ROUTE])
+    server["named_routes"][host] = route
     maps = [handler for route in server["routes"] for handler in _handlers(route) if handler["handler"] == "host_map"]
     routes = [route for one in maps for route in one["hosts"].get(host, ())]
     invoked = [handler for route in routes for handler in _handlers(route) if handler["handler"] == "invoke"]
-    if len(invoked) != 1:
-        raise AssertionError(f"{host}: {len(invoked)} handlers ask the gate, not 1: the rendering has changed")
+    if [handler["name"] for handler in invoked] != [GATE_ROUTE]:
+        raise AssertionError(f"{host}: {invoked} ask the gate, not one handler: the rendering has changed")
     invoked[0]["name"] = host
 
 
@@ -292,23 +292,6 @@ def _handlers(route: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield handler
         for inner in handler.get("routes", ()):
             yield from _handlers(inner)
-
-
-def decided_by_panel(gate: dict[str, Any], panel_socket: Path) -> dict[str, Any]:
-    """The gate's named route with the panel's ``/api/auth/forward`` in the gate's place."""
-    route = copy.deepcopy(gate)
-    proxy = route["handle"][0]
-    proxy["upstreams"] = [{"dial": f"unix/{panel_socket}"}]
-    proxy["rewrite"] = {"method": "GET", "uri": "/api/auth/forward?"}
-    wanted = proxy["headers"]["request"]["set"]
-    forwarded = {
-        name.replace("X-Forwarded-", "Argos-Forwarded-"): copy.copy(value)
-        for name, value in wanted.items()
-        if name.startswith("X-Forwarded-")
-    }
-    wanted |= forwarded | {"Argos-Forwarded-Proto": ["{http.request.scheme}"], "Host": [PANEL_HOST]}
-    wanted["Argos-Client-Ip"] = ["{http.vars.client_ip}"]
-    return route
 
 
 def listens(address: int | Path) -> bool:

@@ -13,6 +13,7 @@ import (
 	_ "argos-caddy/certificates"
 	_ "argos-caddy/counters"
 	_ "argos-caddy/crowdsec"
+	_ "argos-caddy/gate"
 	_ "argos-caddy/hosts"
 	_ "argos-caddy/lazylog"
 	_ "argos-caddy/logscrub"

@@ -30,76 +30,18 @@ _STREAM_CLOSE_DELAY = "5m"
 def gate_route(context: RenderContext) -> dict[str, Any]:
     """The named route that asks the gate, and goes on only on its clear yes (FWD-3).
 
-    One route for all hosts, so that they share its connections; the host's id comes from
-    a variable that the host's own route sets.
+    What it asks, and what counts as a yes, is said in ``argos-caddy/gate``. It reads the host's id from
+    a variable that the host's own route sets, and leaves who passed in variables.
     """
-    proxy = {
-        "handler": "reverse_proxy",
-        "upstreams": [{"dial": f"unix/{context.gate_socket}"}],
-        "transport": {
-            "protocol": "http",
-            "dial_timeout": "2s",
-            "response_header_timeout": "5s",
-            "compression": False,
-            "max_response_header_size": 65536,
-            # facts.md: keepalive off costs 20 to 25 %, so as many stay open as are used at once.
-            "keep_alive": {"max_idle_conns_per_host": 256, "idle_timeout": "1m"},
-        },
-        # The "?" keeps the client's query out of the gate's own; the raw one travels in X-Forwarded-Uri.
-        "rewrite": {"method": "GET", "uri": "/verify?"},
-        # Set here, after reverse_proxy has obeyed the client's Connection header, which could name them.
-        # PERF: every field costs both ends; the gate decides by nothing that is not among these.
-        "headers": {
-            "request": {
-                "set": {
-                    "Argos-Host-Id": [f"{{http.vars.{HOST_VARIABLE}}}"],
-                    "X-Forwarded-Host": ["{http.request.hostport}"],
-                    "X-Forwarded-Method": ["{http.request.method}"],
-                    "X-Forwarded-Uri": ["{http.request.orig_uri}"],
-                }
-            }
-        },
-        "handle_response": [
-            # A public path's anonymous visitor: said so in words, or an empty name is no answer.
-            {
-                "match": {
-                    "status_code": [200],
-                    "headers": {**{name: [""] for name in _IDENTITY}, "Argos-Visitor": ["anonymous"]},
-                },
-                "routes": [
-                    {"handle": [{"handler": "vars", ANONYMOUS_VARIABLE: "yes", **dict.fromkeys(_VARIABLES, "")}]}
-                ],
-            },
-            {"match": {"headers": {"X-Auth-User": [""]}}, "routes": [{"handle": [_no_answer()]}]},
-            {
-                "match": {"status_code": [200], "headers": {**{name: [] for name in _IDENTITY}, "Argos-Visitor": None}},
-                "routes": [{"handle": [_remember_identity()]}],
-            },
-            {
-                "match": {"status_code": [302, 401, 403]},
-                "routes": [{"handle": [{"handler": "copy_response"}]}],
-            },
-            # FWD-3: whatever else it says, no.
-            {"routes": [{"handle": [_no_answer()]}]},
-        ],
-    }
-    return {"handle": [proxy]}
+    return {"handle": [{"handler": "ask_gate", "socket": context.gate_socket}]}
 
 
 def _no_answer() -> dict[str, Any]:
     return {"handler": "error", "status_code": 502, "error": "the gate's answer is not one"}
 
 
-def _remember_identity() -> dict[str, Any]:
-    remembered = {_variable(name): f"{{http.reverse_proxy.header.{name}}}" for name in _IDENTITY}
-    return {"handler": "vars", **remembered}
-
-
 def _variable(header: str) -> str:
     return "argos_" + header.removeprefix("X-Auth-").lower()
-
-
-_VARIABLES = tuple(_variable(name) for name in _IDENTITY)
 
 
 def gate_routes(auth: Auth) -> list[dict[str, Any]]:
