@@ -15,7 +15,7 @@ func init() { caddy.RegisterModule(Encoder{}) }
 
 // Encoder is the JSON encoder with objects put off. reverse_proxy makes a logger that carries the whole request for
 // every request it passes on, and nearly never writes to it: encoding each cost a tenth of the processor's time on a
-// host behind sign-on, where two proxies serve one request.
+// host behind sign-on, where two proxies served one request then.
 type Encoder struct {
 	zapcore.Encoder `json:"-"`
 	logging.LogEncoderConfig
