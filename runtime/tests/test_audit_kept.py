@@ -192,6 +192,23 @@ def test_only_named_fields_stand_in_clear() -> None:
     assert masked(bytes(31) + b"\1", spec)["password"] != shown["password"], "who lacks the key cannot guess"
 
 
+def test_an_exempt_address_is_shown_where_it_is_declared_and_a_value_elsewhere_is_not() -> None:
+    exempt = [{"value": "203.0.113.0/24", "reason": "the office"}]
+    spec: dict[str, Any] = {
+        "whitelist": exempt,
+        "value": "planted",
+        "settings": {"value": "planted", "deeper": exempt, "name": [{"value": "planted"}]},
+        "request_headers": {"set": {"whitelist": {"value": "planted"}}},
+        "raw_handlers": [{"whitelist": [{"value": "planted"}]}],
+    }
+    shown = masked(bytes(32), spec)
+    assert shown["whitelist"] == exempt
+    assert "planted" not in json.dumps(shown)
+    assert masked(bytes(32), {"whitelist": [{"value": "203.0.113.7", "token": "planted"}]})["whitelist"] == [
+        {"value": "203.0.113.7", "token": shown["value"]}
+    ]
+
+
 def test_the_copy_in_the_journal_holds_each_row_once_and_goes_on_after_a_restart(
     storage: Storage, audit: Audit, caplog: pytest.LogCaptureFixture
 ) -> None:

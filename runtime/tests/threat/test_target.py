@@ -67,6 +67,19 @@ def test_everybody_whom_a_ban_would_hit_by_mistake_is_protected() -> None:
     assert why("203.0.113.6") == why("2001:db9::1") == why("192.0.2.16") == ""
 
 
+def test_a_named_proxys_ranges_are_protected_while_they_are_declared() -> None:
+    address, range_ = "104.16.0.9", "2606:4700::/48"
+    for proxies, refused in (("cloudflare",), True), ((), False):
+        edge = EdgeSettings("argos.home.example", "home.example", trusted_proxies=proxies)
+        protected = list(protected_networks(edge, [], [], []))
+        found = [protection_errors(parse_target(value), protected) for value in (address, range_)]
+        assert [bool(errors) for errors in found] == [refused, refused]
+    edge = EdgeSettings("argos.home.example", "home.example", trusted_proxies=("cloudflare",))
+    [error] = protection_errors(parse_target(address), protected_networks(edge, [], [], []))
+    assert error.problem == "is 104.16.0.9: a trusted proxy"
+    assert error.expected == "another one, or force"
+
+
 def test_only_what_lies_within_the_whitelist_is_refused_for_it() -> None:
     declared = CrowdsecSettings(whitelist=(Exempt("203.0.113.0/28"), Exempt("2001:db8::1", "home")))
     for value, refused in (

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from acme import Authority
 from acme_edge import AcmeEdge
+from argos.doctor.certificates import check_certificates
 from argos.errors import Invalid
 from argos.storage.tables import audit
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -176,3 +177,24 @@ def test_one_is_used_for_the_hosts_that_name_it_and_listed(
         ("one", "valid", None),
     ]
     assert statuses[OTHER].issuer == "Test root"
+
+
+def test_the_doctor_tells_of_one_that_ends_soon_and_of_one_that_caddy_lost(
+    edge: Edge, echo: EchoUpstream, authority: Authority
+) -> None:
+    edge.apply([host(echo, NAME)], certificates=[declared(edge, *authority.sign(NAME, days=20))])
+    until(30, lambda: shown(edge, "argos.home.example").issuer != authority.name)
+    finding = check_certificates(edge.settings)
+    assert (finding.state, finding.message.startswith(f"Of 2: {NAME} ends at ")) == ("warning", True), finding
+    assert "argos.edge.certificate" in finding.advice
+    edge.apply([host(echo, NAME)], certificates=[declared(edge, *authority.sign(NAME))])
+    until(30, lambda: check_certificates(edge.settings).message == "2 in order.")
+    edge.stop()
+    assert check_certificates(edge.settings).state == "unknown"
+    (kept,) = key_files(edge)
+    kept.unlink()
+    edge.start(edge.place / "bootstrap.json")
+    finding = check_certificates(edge.settings)
+    assert (finding.state, "Caddy does not hold certificate/home" in finding.message) == ("failed", True), finding
+    assert edge.engine.reconcile()
+    until(30, lambda: check_certificates(edge.settings).message == "2 in order.")

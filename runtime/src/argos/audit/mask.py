@@ -176,6 +176,8 @@ SHOWN = frozenset(
         "www",
     }
 )
+# Shown only as a member of what stands in the field beside it: elsewhere such a name may hold anything.
+SHOWN_BELOW = {"whitelist": frozenset({"value"})}
 # Their fields' names are the operator's own: header names and the like. Only a secret's name passes below them.
 FREE = frozenset({"set", "add", "header", "query", "raw_handlers", "body"})
 
@@ -187,26 +189,32 @@ def masked(key: bytes, value: Mapping[str, Any]) -> dict[str, Any]:
         key: the audit key.
         value: JSON-able.
     """
-    return {str(name): _field(key, str(name), item) for name, item in value.items()}
+    return _members(key, value, frozenset())
 
 
-def _field(key: bytes, name: str, item: Any) -> Any:
-    return _below(key, item, shown=name in SHOWN, free=name in FREE)
+def _members(key: bytes, value: Mapping[str, Any], own: frozenset[str]) -> dict[str, Any]:
+    """``own`` are the fields that are shown in this place besides."""
+    return {str(name): _field(key, str(name), item, own) for name, item in value.items()}
 
 
-def _below(key: bytes, item: Any, *, shown: bool, free: bool) -> Any:
+def _field(key: bytes, name: str, item: Any, own: frozenset[str]) -> Any:
+    shown, own_below = name in SHOWN or name in own, SHOWN_BELOW.get(name, frozenset())
+    return _below(key, item, shown=shown, free=name in FREE, own=own_below)
+
+
+def _below(key: bytes, item: Any, *, shown: bool, free: bool, own: frozenset[str] = frozenset()) -> Any:
     if isinstance(item, str):
         return item if shown and not free else _mask(key, item)
     if isinstance(item, list | tuple):
-        return [_below(key, one, shown=shown, free=free) for one in item]
+        return [_below(key, one, shown=shown, free=free, own=own) for one in item]
     if isinstance(item, Mapping):
-        return _mapping(key, item, free=free)
+        return _mapping(key, item, free=free, own=own)
     return item if item is None or isinstance(item, bool | int | float) else _mask(key, str(item))
 
 
-def _mapping(key: bytes, item: Mapping[str, Any], *, free: bool) -> dict[str, Any]:
+def _mapping(key: bytes, item: Mapping[str, Any], *, free: bool, own: frozenset[str]) -> dict[str, Any]:
     if not free:
-        return masked(key, item)
+        return _members(key, item, own)
     return {str(name): _below(key, one, shown=False, free=not _is_reference(one)) for name, one in item.items()}
 
 

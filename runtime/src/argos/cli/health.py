@@ -84,7 +84,7 @@ def status(options: argparse.Namespace) -> int:
             "crowdsec": _crowdsec(application, enabled=state.crowdsec.enabled),
         }
     if options.json:
-        kept += (gate or {}).pop("kept", [])
+        kept += [*(gate or {}).pop("kept", []), *_kept_by_caddy(settings.caddy_socket)]
         print_json({**facts, "kept": kept, "gate": gate})
     else:
         for group, shown in (("mail", "mail"), ("crowdsec", "CrowdSec")):
@@ -106,6 +106,15 @@ def _crowdsec(application: Application, *, enabled: bool) -> dict[str, Any]:
         "refused": view.get("refused"),
         "error": application.scrubber.scrub(shown_error(view)) or None,
     }
+
+
+def _kept_by_caddy(socket: Path) -> list[dict[str, Any]]:
+    """Whom the rate limits remember; nothing while Caddy does not tell."""
+    counts = _asked(socket, "/argos/rate_limit")
+    if counts is None:
+        return []
+    row = {"name": "caddy: rate limits", "kind": "map", "rows": counts["keys"], "bound": counts["most_keys"]}
+    return [{**row, "swept_at": None}]
 
 
 def _asked(socket: Path, target: str) -> dict[str, Any] | None:

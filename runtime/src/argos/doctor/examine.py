@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from argos.doctor.backups import check_backups
+from argos.doctor.certificates import check_certificates
 from argos.doctor.clients import check_clients
 from argos.doctor.configuration import check_configuration
 from argos.doctor.crowdsec import check_lapi, check_machine
@@ -47,6 +48,7 @@ def examine(
         check_mail(settings.database),
         check_caddy(settings.caddy_socket, settings.edge_dir / "caddy.json"),
         check_configuration(settings.database),
+        check_certificates(settings),
         gate or check_gate(settings.gate_socket),
         *_check_crowdsec(settings, lapi, sound=sound),
         check_clients(settings.access_log),

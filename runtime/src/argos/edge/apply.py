@@ -433,6 +433,7 @@ def context_of(settings: Settings) -> RenderContext:
         gate_socket=str(settings.gate_socket),
         panel_socket=str(settings.panel_socket),
         credentials_dir=str(settings.credentials_dir),
+        storage_dir=str(settings.caddy_storage),
         edge_dir=str(settings.edge_dir),
         access_log=str(settings.access_log),
         waf_log=str(settings.waf_log),

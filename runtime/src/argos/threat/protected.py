@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from argos.edge.model import CrowdsecSettings, EdgeSettings
+from argos.edge.proxy_presets import proxy_ranges
 from argos.errors import FieldError
 from argos.threat.target import Network, Target, network_of, resource_of
 
@@ -62,7 +63,7 @@ def protected_networks(
         ("where you come from", callers),
         ("where an administrator is signed in", admins),
         ("this machine's own", own),
-        ("a trusted proxy", edge.trusted_proxies if edge else ()),
+        ("a trusted proxy", proxy_ranges(edge.trusted_proxies) if edge else ()),
         ("a proxy that may ask for sign-on", edge.auth_proxies if edge else ()),
     ):
         for text in addresses:

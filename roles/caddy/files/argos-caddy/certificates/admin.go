@@ -107,7 +107,7 @@ func serveOne(w http.ResponseWriter, r *http.Request) error {
 func show(name, bound string) Shown {
 	shown := Shown{Subjects: []string{}, failure: failureOf(name)}
 	var best *certmagic.Certificate
-	for _, candidate := range caddytls.AllMatchingCertificates(name) {
+	for _, candidate := range matching(name) {
 		if candidate.Leaf == nil || own(candidate) != bound {
 			continue
 		}
@@ -131,6 +131,14 @@ func show(name, bound string) Shown {
 		shown.RenewAt = &renewAt
 	}
 	return shown
+}
+
+func matching(name string) []certmagic.Certificate {
+	// Without the app, as before the first configuration, there is no cache, and looking into it panics.
+	if _, err := caddy.ActiveContext().AppIfConfigured("tls"); err != nil {
+		return nil
+	}
+	return caddytls.AllMatchingCertificates(name)
 }
 
 func own(certificate certmagic.Certificate) string {
