@@ -614,7 +614,8 @@ options:
         suboptions:
           requests:
             description:
-            - Requests allowed within the window, 1 to 2000, with V(global) 1 to 100000.
+            - Requests allowed within any window, 1 to 100000. Above 20, a place comes back up to a twentieth of
+              it late.
             type: int
             required: true
           window:
@@ -650,7 +651,8 @@ options:
             required: true
           requests:
             description:
-            - Requests allowed within the window, 1 to 2000, with V(global) 1 to 100000.
+            - Requests allowed within any window, 1 to 100000. Above 20, a place comes back up to a twentieth of
+              it late.
             type: int
             required: true
           window:
