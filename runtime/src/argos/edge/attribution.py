@@ -70,14 +70,14 @@ def culprits(  # noqa: PLR0917 - what stands, what was wanted, what Caddy said, 
     after: State,
     reason: str,
     validate: Validate,
-    seconds: float = SEARCH_S,
+    seconds: float | None = None,
 ) -> Found:
-    """Every changed resource that Caddy refuses, as far as :data:`MOST` and ``seconds`` allow.
+    """Every changed resource that Caddy refuses, as far as :data:`MOST` and ``seconds`` (None: :data:`SEARCH_S`) allow.
 
     One is looked for, left out, and the rest tried again, until Caddy takes the rest. A question
     without an answer ends the search with what was found: silence proves nothing.
     """
-    until = time.monotonic() + seconds
+    until = time.monotonic() + (SEARCH_S if seconds is None else seconds)
     left, said = list(changes), reason
     blames: list[Blame] = []
     try:
