@@ -6,10 +6,18 @@ import base64
 import json
 import shutil
 import sqlite3
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from argos.edge import revisions
+from argos.edge.apply import context_of
+from argos.edge.decode import decode_document
+from argos.edge.plan import State, plan
 from argos.vault import Vault, key_id
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from guest_rig import ACTOR, CADDY_FILES, Guest
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(range(1, 33))
@@ -78,6 +86,49 @@ def test_a_former_key_opens_it_and_the_data_moves_to_todays(guest: Guest, tmp_pa
     with fresh.services() as here:
         assert here.secrets.reveal("api-token") == "planted-secret-value"
         assert Vault(here.storage, OTHER_KEY).key_id == key_id(OTHER_KEY)
+
+
+def authority() -> str:
+    """The root of somebody's own ACME server, in PEM."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name.from_rfc4514_string("CN=the CA of this house")
+    day = datetime.now(UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, day, day + timedelta(days=30))
+    made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+def declare(guest: Guest, document: dict[str, object]) -> None:
+    """What an apply leaves in the database; no Caddy runs here."""
+    with guest.services() as here:
+        planned, now = plan(State(), decode_document(document)), here.clock.now()
+        with here.storage.write() as connection:
+            revision = revisions.begin(connection, planned, str(ACTOR), now)
+            revisions.activate(connection, revision, planned, context_of(guest.settings), now)
+
+
+def named_files(config: object, directory: str) -> set[Path]:
+    """Every path below ``directory`` that a configuration of Caddy's names."""
+    if isinstance(config, str):
+        return {Path(config)} if config.startswith(directory) else set()
+    inner = config.values() if isinstance(config, dict) else config if isinstance(config, list) else ()
+    return {path for one in inner for path in named_files(one, directory)}
+
+
+def test_a_fresh_guest_has_every_file_that_caddy_starts_from(guest: Guest, tmp_path: Path) -> None:
+    root = authority()
+    tls = {"mode": "auto", "ca": "https://acme.home.example/directory", "ca_root": root}
+    secretive = {"name": "b.home.example", "upstreams": [{"url": "http://10.0.0.5:80"}]}
+    secretive["request_headers"] = {"set": {"X-Key": {"secret": "api-token"}}}
+    declare(guest, {"hosts": [{**secretive, "name": "a.home.example", "tls": tls}, secretive]})
+    made = guest.backup()
+    fresh = Guest(tmp_path / "fresh", KEY)
+    done = fresh.run("restore", "--without-services", str(made))
+    assert done.returncode == 0, done.stderr
+    for name in ("caddy.json", "fallback.json"):
+        config = json.loads((fresh.settings.edge_dir / name).read_text())
+        (named,) = named_files(config, str(fresh.settings.edge_dir))
+        assert named.read_text() == root, name
+        assert named.stat().st_mode & 0o777 == 0o640
 
 
 def tree(guest: Guest) -> dict[str, bytes]:

@@ -164,7 +164,7 @@ def swap_caddy(settings: Settings, stamp: str) -> None:
 
 
 def conclude(settings: Settings, clock: Clock) -> None:
-    """Render Caddy's configuration of the restored state, and end the journal. Repeatable."""
+    """Lay out for Caddy what the restored state asks for, and end the journal. Repeatable."""
     from argos.edge.active_config import ActiveConfig
     from argos.edge.apply import context_of
     from argos.edge.render import rendered
@@ -175,7 +175,7 @@ def conclude(settings: Settings, clock: Clock) -> None:
             state = read_state(connection)
     finally:
         storage.close()
-    ActiveConfig(settings.edge_dir).keep(*rendered(state, context_of(settings)))
+    ActiveConfig(settings.edge_dir).keep(rendered(state, context_of(settings)))
     end_journal(settings)
 
 

@@ -10,14 +10,12 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 import msgspec
 from sqlalchemy import Connection
 
-from argos import durable_files
 from argos.audit import Actor, Audit
-from argos.edge import attribution, certificates, export, own_certificates, revisions
+from argos.edge import attribution, export, own_certificates, revisions
 from argos.edge import plan as planning
 from argos.edge.active_config import ActiveConfig
 from argos.edge.apply_lock import ApplyLock
@@ -28,7 +26,7 @@ from argos.edge.crosscheck import crosscheck
 from argos.edge.decode.kinds import KINDS
 from argos.edge.model import SETTINGS, Document
 from argos.edge.plan import Change, Plan, State
-from argos.edge.render import render, rendered
+from argos.edge.render import Rendered, render, rendered
 from argos.edge.secret_use import header_errors
 from argos.epoch import EpochWriter
 from argos.errors import Invalid, Refused, Stale, Unavailable
@@ -242,29 +240,27 @@ class ApplyEngine:
                 return False
             write_credentials(self._secrets, state.secret_names(), self._settings.credentials_dir)
             digest = self._secrets.digest(_delivered(state))
-            config, fallback = rendered(state, self._context)
-            laid_out = self._lay_out(state)
-            other = self._running() != msgspec.json.decode(config)
+            wanted = rendered(state, self._context)
+            laid_out = self._lay_out(state, wanted)
+            other = self._running() != msgspec.json.decode(wanted.config)
             reload = laid_out or other or digest != known_digest
             if reload:
-                self._load_or_say(config)
+                self._load_or_say(wanted.config)
                 with self._storage.write() as connection:
                     revisions.keep_secrets_digest(connection, digest)
                     if other:
                         revisions.note_mended(connection, self._storage.clock.now())
             if other:
                 log.warning("Caddy ran something else than revision %d, and was brought back to it", active)
-            if self._active.keep(config, fallback) or crashed or reload:
+            if self._active.keep(wanted) or crashed or reload:
                 # Who ended half-way may have committed and not told the gate (FWD-2).
                 self._epoch.advance()
             self._seen_running = self._fingerprint()
             return reload
 
-    def _lay_out(self, state: State) -> bool:
+    def _lay_out(self, state: State, wanted: Rendered) -> bool:
         """Put what Caddy reads besides its configuration where it looks; return whether a certificate was new to it."""
-        for path, pem in certificates.root_files(state, self._context).items():
-            if durable_files.content_of(Path(path)) != pem.encode():
-                durable_files.replace(Path(path), pem.encode(), 0o640)
+        self._active.lay_out(wanted)
         return own_certificates.lay_out(self._caddy, state, self._secrets.reveal)
 
     def _planned(self, state: State, document: Document) -> Plan:
@@ -294,13 +290,13 @@ class ApplyEngine:
         now = self._storage.clock.now()
         with self._storage.write() as connection:
             revision = revisions.begin(connection, planned, str(actor), now, note)
-        config, fallback = rendered(planned.state, self._context)
+        wanted = rendered(planned.state, self._context)
         try:
             if digest is not None:  # None: nothing of it reaches Caddy
                 names = planned.state.secret_names() | state.secret_names()
                 write_credentials(self._secrets, names, self._settings.credentials_dir)
-                self._lay_out(planned.state)
-                self._caddy.load(config, force=force)
+                self._lay_out(planned.state, wanted)
+                self._caddy.load(wanted.config, force=force)
         except (CaddyRefused, CaddyUnreachable, OSError) as problem:
             if isinstance(problem, CaddyUnreachable):
                 self._unsettled_until = time.monotonic() + UNSETTLED_S
@@ -318,7 +314,7 @@ class ApplyEngine:
         self._epoch.advance()
         warnings = planned.warnings
         try:
-            self._active.keep(config, fallback)
+            self._active.keep(wanted)
         except OSError as problem:
             log.exception("caddy.json of revision %d cannot be written", revision)
             warnings += (f"{self._settings.edge_dir}: {problem.strerror}; Caddy would start with the revision before",)
@@ -370,7 +366,7 @@ class ApplyEngine:
             return
         try:
             # Not forced: after a plain refusal Caddy runs the old one still, and has nothing to do.
-            self._caddy.load(rendered(state, self._context)[0])
+            self._caddy.load(rendered(state, self._context).config)
         except (CaddyRefused, CaddyUnreachable):
             log.warning("Caddy did not take the last active revision back; the next reconcile tries again")
 
@@ -392,7 +388,7 @@ class ApplyEngine:
 
     def _reload_with_new_secrets(self, state: State, digest: str) -> None:
         self._write_credentials(state)
-        self._load_or_say(rendered(state, self._context)[0])
+        self._load_or_say(rendered(state, self._context).config)
         with self._storage.write() as connection:
             revisions.keep_secrets_digest(connection, digest)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from argos.edge import access_log, client_network, error_pages, proxying, rate_limits, visitors, waf_policy
-from argos.edge.certificates import EVENTS, Named, connection_policies, secured, tls_app
+from argos.edge.certificates import EVENTS, Named, connection_policies, root_files, secured, tls_app
 from argos.edge.context import RenderContext
 from argos.edge.host_routes import host_routes
 from argos.edge.model import CrowdsecSettings, Host, Tls
@@ -66,12 +66,21 @@ def render(state: State, context: RenderContext, *, fallback: bool = False) -> d
     }
 
 
-def rendered(state: State, context: RenderContext) -> tuple[str, str]:
+class Rendered(NamedTuple):
+    """All that Caddy reads of a state: two configurations, and the files that they name by their paths."""
+
+    config: str
+    fallback: str
+    files: dict[str, str]
+
+
+def rendered(state: State, context: RenderContext) -> Rendered:
     """What Caddy runs for ``state``, and what it starts from without credentials, both as JSON text."""
+    files = root_files(state, context)
     config = msgspec.json.encode(render(state, context)).decode()
     if not state.secret_names():
-        return config, config  # PERF: the fallback differs only where a secret is named
-    return config, msgspec.json.encode(render(state, context, fallback=True)).decode()
+        return Rendered(config, config, files)  # PERF: the fallback differs only where a secret is named
+    return Rendered(config, msgspec.json.encode(render(state, context, fallback=True)).decode(), files)
 
 
 class _Server:
