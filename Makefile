@@ -9,9 +9,10 @@ BUDGET_GO := 600
 BUDGET_SANITY := 420
 BUDGET_UP := 600
 BUDGET_INTEGRATION := 900
+BUDGET_ENDURANCE := 300
 BUDGET_E2E := 900
 BUDGET_MOLECULE := 600
-export BUDGET_CHECK BUDGET_GO BUDGET_SANITY BUDGET_UP BUDGET_INTEGRATION BUDGET_E2E BUDGET_MOLECULE
+export BUDGET_CHECK BUDGET_GO BUDGET_SANITY BUDGET_UP BUDGET_INTEGRATION BUDGET_ENDURANCE BUDGET_E2E BUDGET_MOLECULE
 
 # GUEST=name        another guest beside the checkout's own        SUBNET=10.77.0.0/24   its network
 # INVENTORY=path    a machine of your own (see inventory/example)   ARGS='--check --diff' for ansible-playbook
@@ -33,7 +34,7 @@ down: ## Remove the guest and all that was made for it, and nothing else
 check: ## Format, lint, types, playbooks, unit tests, Go vet: under 3 minutes
 	@python3 scripts/check.py
 
-test: ## Everything: check, Go race tests, sanity, a guest of its own, integration, e2e, Molecule
+test: ## Everything: check, Go race tests, sanity, a guest of its own, integration, endurance, e2e, Molecule
 	@python3 scripts/test.py
 
 e2e: ## The end-to-end suite against the guest that `make up` made (ARGS for pytest)

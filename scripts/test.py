@@ -41,10 +41,11 @@ def main() -> int:
         240,
     )
     integration = Stage("integration", ["pytest", "-q", "-n", "2", "tests/integration"], budget("INTEGRATION"), guest)
+    endurance = Stage("endurance", ["pytest", "-q", "-n", "2", "tests/endurance"], budget("ENDURANCE"))
     end_to_end = Stage("e2e", e2e, budget("E2E"), guest)
     molecule = Stage("molecule", ["molecule", "test"], budget("MOLECULE"), MOLECULE)
     last = down()
-    rounds = [[[check], [up, again]], [[sanity, race, molecule], [end_to_end]], [[integration]]]
+    rounds = [[[check], [up, again]], [[sanity, race, molecule, endurance], [end_to_end]], [[integration]]]
     if subprocess.call([str(TOP / "scripts/down"), GUEST], cwd=TOP, stdout=subprocess.DEVNULL):
         say(f"what an interrupted run left of {GUEST} could not be removed: see `scripts/down {GUEST}`")
         return 1

@@ -17,6 +17,7 @@ from bench import __main__ as bench_main  # noqa: E402
 from bench import figures, load, machine, processes, progress, report, slices  # noqa: E402
 from bench import preflight as checks  # noqa: E402
 from bench import stack as stacks  # noqa: E402
+from bench.figures import backups as backups_figure  # noqa: E402
 from bench.figures import gate as gate_figure  # noqa: E402
 from bench.figures import up as up_figure  # noqa: E402
 
@@ -74,6 +75,9 @@ def test_a_quick_run_measures_every_figure_of_this_machine(tmp_path: Path) -> No
         "rotate.secrets_s",
         "audit.verify_rows_s",
         "audit.append_rows_s",
+        "backup.mb_s",
+        "restore.mb_s",
+        "backup.serving_p99_ratio",
     }
     assert wanted <= measured.keys()
     for name in wanted:
@@ -223,8 +227,14 @@ def test_the_runtime_is_measured_as_nice_as_its_unit_makes_it() -> None:
     assert f"\nNice={stacks.UNIT_NICE}\n" in unit
 
 
+def test_backups_are_made_as_gently_as_their_unit_makes_them() -> None:
+    unit = (CHECKOUT / "roles" / "runtime" / "templates" / "argos-backup.service.j2").read_text(encoding="utf-8")
+    assert backups_figure.AS_THE_UNIT == ("nice", "-n", "10", "ionice", "-c", "3")
+    assert "\nNice=10\nIOSchedulingClass=idle\n" in unit
+
+
 def test_every_figure_says_what_it_is() -> None:
     figures.load_all()
-    assert {"gate", "memory", "apply", "up", "logins", "applies", "edge", "record"} <= figures.FIGURES.keys()
+    assert {"gate", "memory", "apply", "up", "logins", "applies", "edge", "record", "backups"} <= figures.FIGURES.keys()
     for function in figures.FIGURES.values():
         assert function.__doc__

@@ -27,7 +27,7 @@ class Guest:
     """Directories below ``top``, and what happens in them.
 
     Args:
-        top: an empty directory.
+        top: an empty directory, or one that another key's guest has filled.
         master_key: 32 bytes.
     """
 
@@ -44,10 +44,12 @@ class Guest:
             "ARGOS_CREDENTIALS_DIR": str(top / "run" / "credentials"),
             "ARGOS_CADDY_SOCKET": str(top / "run" / "caddy.sock"),
         }
+        self.settings = Settings.from_environment(self.environment)
+        if (top / "data").exists():
+            return
         for name in ("data", "edge", "backups", "caddy", "run", "run/credentials"):
             (top / name).mkdir(parents=True)
         (top / "run" / "epoch").write_bytes(bytes(16))
-        self.settings = Settings.from_environment(self.environment)
         for name, content in CADDY_FILES.items():
             path = self.settings.caddy_storage / name
             path.parent.mkdir(parents=True, exist_ok=True)

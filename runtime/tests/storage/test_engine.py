@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from argos.clock import FixedClock
 from argos.errors import Unavailable
 from argos.storage.engine import Storage
 from argos.storage.tables import meta
+from argos.storage.turn import in_turn, taken
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
@@ -70,7 +72,7 @@ def test_every_connection_is_durable_and_checks_foreign_keys(storage: Storage) -
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
-def test_all_files_are_0640_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+def test_what_the_gate_reads_is_0640_whatever_the_umask(tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
         storage = Storage(tmp_path / "argos.db", FixedClock())
@@ -80,7 +82,7 @@ def test_all_files_are_0640_whatever_the_umask(tmp_path: Path, umask: int) -> No
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
     finally:
         os.umask(before)
-    assert modes == {"argos.db": 0o640, "argos.db-wal": 0o640, "argos.db-shm": 0o640}
+    assert modes == {"argos.db": 0o640, "argos.db-wal": 0o640, "argos.db-shm": 0o640, "argos.db.turn": 0o600}
     storage.close()
 
 
@@ -123,10 +125,12 @@ def test_an_error_shows_no_values(storage: Storage) -> None:
 
 ADD = """
 import sys
+import time
 from pathlib import Path
 from argos.clock import FixedClock
 from argos.storage.engine import Storage
 from argos.storage.tables import meta
+from argos.storage.turn import in_turn, taken
 from sqlalchemy import select, update
 
 storage = Storage(Path(sys.argv[1]), FixedClock())
@@ -171,3 +175,18 @@ def test_opening_it_once_more_takes_nobodys_log_away(tmp_path: Path) -> None:
     seen = subprocess.run([sys.executable, "-c", script], check=True, timeout=60, capture_output=True, text=True).stdout
     assert all(key in seen for key in ("one", "two", "three")), seen
     first.close()
+
+
+def test_processes_write_in_turn_and_nobody_waits_for_one_that_hangs(tmp_path: Path) -> None:
+    line = tmp_path / "argos.db.turn"
+    with in_turn(line, 5):
+        assert stat.S_IMODE(line.stat().st_mode) == 0o600, "whoever may open it could make others wait"
+        other = line.open("rb")
+        assert not taken(other.fileno())
+        begun = time.monotonic()
+        with in_turn(line, 0.2):
+            assert time.monotonic() - begun >= 0.2
+    assert taken(other.fileno())
+    other.close()
+    with in_turn(tmp_path / "nowhere" / "argos.db.turn", 5):
+        pass

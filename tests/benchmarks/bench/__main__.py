@@ -60,6 +60,7 @@ def _measure(name: str, options: argparse.Namespace) -> tuple[figures.Figures, s
             directory=Path(directory),
             guest=options.guest,
             say=_say,
+            quick=options.quick,
         )
         try:
             return figures.FIGURES[name](run), ""

@@ -82,13 +82,16 @@ class Stack:
             "ARGOS_EPOCH_FILE": str(run / "epoch"),
             "ARGOS_CREDENTIALS_DIR": str(run / "credentials"),
             "ARGOS_CADDY_BINARY": str(self.caddy_binary),
+            "ARGOS_CADDY_STORAGE": str(run / "caddy"),
+            "ARGOS_BACKUP_DIR": str(run / "backups"),
+            "ARGOS_BACKUP_REQUEST": str(run / "backup-request"),
             "ARGOS_ACCESS_LOG": str(run / "access.log"),
             "ARGOS_LOG_LEVEL": "WARNING",
         }
 
     def __post_init__(self) -> None:
         self._master_key = base64.b64encode(secrets.token_bytes(32)).decode()
-        for name in ("data", "edge", "credentials", "caddy"):
+        for name in ("data", "edge", "credentials", "caddy", "backups"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
 
     def application(self, password_cost: int = 4) -> Application:

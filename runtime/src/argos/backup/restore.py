@@ -30,7 +30,7 @@ from argos.errors import Refused, Unavailable
 from argos.scrub import Scrubber
 from argos.settings import Settings
 from argos.storage import tables
-from argos.storage.engine import Storage
+from argos.storage.engine import TURN, Storage
 from argos.storage.upgrade import REVISIONS
 from argos.vault import Vault, WrongMasterKey, key_id, unwrap_data_key
 
@@ -236,7 +236,7 @@ def _settle(database: Path) -> None:
         connection.execute("PRAGMA journal_mode=DELETE")
     finally:
         connection.close()
-    for companion in ("-wal", "-shm"):
+    for companion in ("-wal", "-shm", TURN):
         database.with_name(database.name + companion).unlink(missing_ok=True)
     database.chmod(0o640)
     descriptor = os.open(database, os.O_RDONLY | os.O_CLOEXEC)

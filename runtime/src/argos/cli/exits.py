@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import traceback
 
@@ -16,6 +17,7 @@ INTERNAL = 70
 NO_PERMISSION = 77
 CONFIGURATION = 78
 INTERRUPTED = 130  # 128 + SIGINT
+_THE_DISKS_FAULT = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 
 
 class Stop(Exception):  # not an error of the program
@@ -35,6 +37,9 @@ def verdict(error: BaseException) -> tuple[int, str]:
         return next((code for kind, code in codes.items() if isinstance(error, kind)), FAILED), error.message
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED, "interrupted"
+    if isinstance(error, OSError) and error.errno in _THE_DISKS_FAULT:
+        where = error.filename or "a file cannot be written"
+        return UNAVAILABLE, f"{where}: {error.strerror}"
     if os.environ.get("ARGOS_LOG_LEVEL", "").upper() == "DEBUG":
         traceback.print_exception(error)  # its text may hold values, so only who asks for it sees it
     return INTERNAL, f"a fault of argos itself ({type(error).__name__}); ARGOS_LOG_LEVEL=DEBUG shows where"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 import time
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from argos.errors import Unavailable
+from argos.storage.turn import taken
 
 PATIENCE_S = 30
 _LOOK_S = 0.05
@@ -36,7 +36,7 @@ class ApplyLock:
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
-                while not _taken(descriptor):
+                while not taken(descriptor):
                     if time.monotonic() > until:
                         raise _busy()
                     time.sleep(_LOOK_S)
@@ -45,14 +45,6 @@ class ApplyLock:
                 os.close(descriptor)
         finally:
             self._lock.release()
-
-
-def _taken(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _busy() -> Unavailable:

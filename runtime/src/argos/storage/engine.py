@@ -24,10 +24,12 @@ from sqlalchemy.pool import QueuePool
 
 from argos.clock import Clock
 from argos.errors import Unavailable
+from argos.storage.turn import in_turn
 
 BUSY_TIMEOUT_S = 10
 FILE_MODE = 0o640  # the group, argos-gate, reads
 READERS = 8
+TURN = ".turn"
 
 
 class Storage:
@@ -41,6 +43,7 @@ class Storage:
     def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
         self.clock = clock
+        self._turn = path.with_name(f"{path.name}{TURN}")
         self._writing = threading.Lock()
         self._writer_thread: int | None = None
         self._writer = _engine(path, read_only=False)
@@ -63,7 +66,7 @@ class Storage:
 
         ``BEGIN IMMEDIATE``: a deferred transaction that reads and then writes fails
         under load whatever the timeout. Writers of this process queue on a lock, those
-        of other processes on SQLite's.
+        of other processes on a file beside the database, and the first of them on SQLite's.
 
         Raises:
             Unavailable: the database cannot be opened or stays locked for 10 s.
@@ -75,7 +78,8 @@ class Storage:
         self._writer_thread = threading.get_ident()
         try:
             with _said_plainly(self.path), self._writer.connect() as connection:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                with in_turn(self._turn, BUSY_TIMEOUT_S):
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
                 yield connection
                 connection.commit()
         finally:

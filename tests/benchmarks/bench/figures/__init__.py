@@ -15,7 +15,7 @@ from bench.machine import Cores
 class Run:
     """What every figure may use: how thorough to be, the cores, a directory of its own, a way to tell progress.
 
-    ``guest`` is the guest that was asked for, empty for the newest.
+    ``guest`` is the guest that was asked for, empty for the newest; ``quick`` says that only the harness is proven.
     """
 
     cycles: int
@@ -25,6 +25,7 @@ class Run:
     directory: Path
     guest: str
     say: Callable[[str], None]
+    quick: bool = False
 
 
 Figures = dict[str, float]

@@ -107,8 +107,10 @@ def _add_people(stack: stacks.Stack) -> list[str]:
 
 
 @contextlib.contextmanager
-def disturbance(stack: stacks.Stack, name: str, argv: Sequence[str], event: str) -> Iterator[Disturbed]:
-    """Run a process on the driving core that prints a line with ``event`` for each thing it did.
+def disturbance(
+    stack: stacks.Stack, name: str, argv: Sequence[str], event: str, *, core: int | None = None
+) -> Iterator[Disturbed]:
+    """Run a process that prints a line with ``event`` for each thing it did, on the driving core unless told where.
 
     Begins once the first was done.
 
@@ -120,7 +122,7 @@ def disturbance(stack: stacks.Stack, name: str, argv: Sequence[str], event: str)
         pid = processes.start(
             name,
             argv,
-            core=stack.cores.driving,
+            core=stack.cores.driving if core is None else core,
             environ={**stack.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
             ready=lambda: event in log.read_text(encoding="utf-8"),
             patience=60,
