@@ -7,6 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# What the commands load late; every one of hundreds of forks would load it anew.
+import alembic.command  # noqa: F401
+import argos.backup.restore
+import argos.cli.backup
+import argos.cli.keys
+import argos.cli.parser
+import argos.edge.active_config
+import argos.edge.apply
+import argos.key_rotation  # noqa: F401
 from argos.audit import Actor
 from argos.doctor.database import check_database
 from argos.doctor.key import check_key

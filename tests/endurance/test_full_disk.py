@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import alembic.command  # noqa: F401 - every fork would load it anew
 import pytest
 from argos.backup import restore, service
 from argos.storage.upgrade import REVISIONS

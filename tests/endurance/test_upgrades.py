@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import alembic.command  # noqa: F401 - every fork would load it anew
 from argos.storage.upgrade import REVISIONS
 from dying_guest import KEY, assert_sound, crash, finish, kept_as_it_is, points, put_back
 from guest_rig import Guest

@@ -10,6 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from argos.backup.journal import end_journal, journal, write_journal
+from argos.backup.restore import swap_caddy
+from argos.clock import FixedClock
 from argos.edge import revisions
 from argos.edge.apply import context_of
 from argos.edge.decode import decode_document
@@ -239,3 +242,18 @@ def test_a_wrong_use_is_one_line(guest: Guest, arguments: tuple[str, ...]) -> No
     done = guest.run(*arguments)
     assert done.returncode in {2, 66}
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_two_restores_of_one_second_each_keep_the_state_before(guest: Guest) -> None:
+    clock = FixedClock()
+    tree = guest.settings.caddy_storage
+    for content in (b"first", b"second"):
+        tree.joinpath("pki/authorities/local/root.key").write_bytes(content)
+        write_journal(guest.settings, clock)
+        stamp = journal(guest.settings)
+        assert stamp
+        swap_caddy(guest.settings, stamp)
+        shutil.copytree(next(iter(tree.glob("before-restore-*"))) / "pki", tree / "pki")
+        end_journal(guest.settings)
+    kept = {path.read_bytes() for path in tree.glob("before-restore-*/pki/authorities/local/root.key")}
+    assert kept == {b"first", b"second"}
