@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fnmatch
 import json
 import re
 import secrets
@@ -10,9 +11,14 @@ import selectors
 import socket
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 
 import pyotp
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from lab.admin_api import AdminApi, Declaration
 from lab.echo import Received
 from lab.guest import CHECKOUT, Guest
@@ -88,6 +94,9 @@ def look(where, data):
     for name, forms in values.items():
         if any(form in data for form in forms):
             hits.append([name, where])
+# Before that the guest knew no secret: of what a package holds only what was changed since is read.
+begun = os.stat("/usr/lib/tmpfiles.d/argos.conf").st_mtime
+HOLD_NO_FILES, PACKAGES = {"dev", "proc", "sys"}, {"boot", "opt", "usr"}
 def files(top):
     for folder, _, names in os.walk(top):
         for name in names:
@@ -98,14 +107,16 @@ def files(top):
                 continue
             if stat.S_ISREG(info.st_mode) and info.st_size < 64 << 20:
                 yield path, info
-def search(top):
-    for path, _ in files(top):
+def search(top, since):
+    for path, info in files(top):
         try:
-            look(path, pathlib.Path(path).read_bytes())
+            if info.st_ctime >= since:
+                look(path, pathlib.Path(path).read_bytes())
         except OSError:
             pass
-for top in ("/etc", "/home", "/root", "/run", "/srv", "/tmp", "/usr/local", "/var"):
-    search(top)
+for top in sorted(set(os.listdir("/")) - HOLD_NO_FILES):
+    if not os.path.islink("/" + top):
+        search("/" + top, begun if top in PACKAGES else 0)
 look("journal", subprocess.run(["journalctl", "--no-pager", "-o", "export", "-a"], capture_output=True).stdout)
 with socket.socket(socket.AF_UNIX) as admin:
     admin.settimeout(20)
@@ -140,13 +151,29 @@ def forms_of(value: str) -> list[str]:
     return [base64.b64encode(form).decode() for form in forms]
 
 
-# Where a secret must stand in clear, and the most that the file's mode may allow (SEC-3, DAT-6).
+# Where a secret must stand in clear: whose the file is, and the most that its mode may allow (SEC-1, SEC-3, DAT-6).
+CADDYS_CA = "/var/lib/argos-caddy/*pki/authorities/local/root.key"  # a restore keeps the one of before
+OWN = "/var/lib/argos-caddy/*caddy/argos-certificates/e2e-own.*.pem"
 STANDS = {
-    "master key": {"/etc/argos/argos.env": 0o600},
-    "bouncer key": {"/run/argos-credentials/crowdsec-bouncer-key": 0o440, "/etc/argos/crowdsec-bouncer-key": 0o640},
-    "machine password": {"/etc/crowdsec/local_api_credentials.yaml": 0o640, "/etc/argos/crowdsec-machine": 0o640},
-    "planted secret": {"/run/argos-credentials/secret-e2e-planted": 0o440},
+    "master key": {"/etc/argos/argos.env": ("root", 0o600)},
+    "bouncer key": {
+        "/run/argos-credentials/crowdsec-bouncer-key": ("argos", 0o440),
+        "/etc/argos/crowdsec-bouncer-key": ("root", 0o640),
+    },
+    "machine password": {
+        "/etc/crowdsec/local_api_credentials.yaml": ("root", 0o640),
+        "/etc/argos/crowdsec-machine": ("root", 0o640),
+    },
+    "planted secret": {"/run/argos-credentials/secret-e2e-planted": ("argos", 0o440)},
+    "DNS token": {"/run/argos-credentials/secret-e2e-dns-token": ("argos", 0o440)},
+    "key of Caddy's CA": {CADDYS_CA: ("argos-caddy", 0o600)},
+    "key of an own certificate": {OWN: ("argos-caddy", 0o400)},
 }
+
+
+def stands(name: str, path: str) -> tuple[str, int] | None:
+    """Whose file ``path`` must be, and what its mode may allow; None where the secret may not stand."""
+    return next((rule for pattern, rule in STANDS.get(name, {}).items() if fnmatch.fnmatchcase(path, pattern)), None)
 
 
 @pytest.fixture
@@ -184,6 +211,58 @@ def planted(api: AdminApi) -> Iterator[str]:
     api.request("DELETE", "/v1/secrets/e2e-planted")
 
 
+@pytest.fixture
+def of_every_kind(api: AdminApi, declaration: Declaration) -> Iterator[dict[str, str]]:
+    """A DNS provider's token, the key of an own certificate, and what comes later as named secrets."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    values = {
+        "e2e-dns-token": "dns-" + secrets.token_hex(20),
+        "e2e-telegram-token": f"123456789:{secrets.token_urlsafe(26)}",
+        "e2e-vapid-key": secrets.token_urlsafe(32),
+        "e2e-own-key": pem,
+    }
+    for name, value in values.items():
+        assert api.request("PUT", f"/v1/secrets/{name}", {"value": value}).status == 200
+    own = {"name": "e2e-own", "certificate": chain(declaration.name("e2e-own"), key), "key": {"secret": "e2e-own-key"}}
+    dns = {"name": "e2e-dns", "type": "cloudflare", "api_token": {"secret": "e2e-dns-token"}}
+    document = {"owner": "e2e-kinds", "certificates": [own], "dns_providers": [dns]}
+    answer = api.request("POST", "/v1/config/apply", document)
+    assert answer.status == 200, answer
+    yield {
+        "DNS token": values["e2e-dns-token"],
+        "Telegram token": values["e2e-telegram-token"],
+        "VAPID key": values["e2e-vapid-key"],
+        "key of an own certificate": pem.splitlines()[1],
+    }
+    gone = [{"name": "e2e-own", "state": "absent"}], [{"name": "e2e-dns", "state": "absent"}]
+    api.request("POST", "/v1/config/apply", {"owner": "e2e-kinds", "certificates": gone[0], "dns_providers": gone[1]})
+    for name in values:
+        api.request("DELETE", f"/v1/secrets/{name}")
+
+
+def chain(name: str, key: ec.EllipticCurvePrivateKey) -> str:
+    """A certificate for ``name`` that signs itself."""
+    subject, now = x509.Name.from_rfc4514_string(f"CN={name}"), datetime.now(UTC)
+    made = x509.CertificateBuilder(subject, subject, key.public_key(), 1, now - timedelta(1), now + timedelta(90))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+    return made.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+@pytest.fixture
+def archive(guest: Guest) -> Iterator[Callable[[], str]]:
+    """Makes a backup and gives its name; it is removed at the end."""
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(json.loads(guest.run("argos", "backup", "create", "--json"))[0]["name"])
+        return made[-1]
+
+    yield make
+    for name in made:
+        guest.run("argos", "backup", "delete", name)
+
+
 @pytest.mark.threat("SEC-1")
 @pytest.mark.threat("SEC-3")
 def test_no_secret_is_in_a_log_the_journal_caddys_configuration_or_a_readable_file(
@@ -195,6 +274,11 @@ def test_no_secret_is_in_a_log_the_journal_caddys_configuration_or_a_readable_fi
     signed_in: Visitor,
     alice: Person,
     enrolled: dict[str, str],
+    of_every_kind: dict[str, str],
+    archive: Callable[[], str],
+    people: People,
+    panel: Panel,
+    new_visitor: Callable[..., Visitor],
 ) -> None:
     more_hosts(
         declaration.host("e2e-secretive", request_headers={"set": {"X-Upstream-Key": {"secret": "e2e-planted"}}})
@@ -218,10 +302,23 @@ def test_no_secret_is_in_a_log_the_journal_caddys_configuration_or_a_readable_fi
         "alice's session": signed_in.http.cookies["__Secure-argos_session"],
         "alice's panel session": signed_in.http.cookies["__Host-argos_panel"],
         "planted secret": planted,
+        "key of Caddy's CA": guest.shell("sed -n 2p /var/lib/argos-caddy/pki/authorities/local/root.key").strip(),
         **enrolled,
+        **of_every_kind,
     }
     assert all(len(value) >= 9 for value in wanted.values()), {name: len(value) for name, value in wanted.items()}
     asked = json.dumps({name: forms_of(value) for name, value in wanted.items()})
+    name = archive()
+    keeper = people.create("e2e-keeper", "admin", must_change=False)
+    browser = new_visitor()
+    panel.sign_in(browser, keeper)
+    downloaded = browser.get(f"{panel.url}/backups/{name}").content
+    assert downloaded.startswith(b"argos backup 1\n")
+    assert len(downloaded) == int(guest.run("stat", "-c", "%s", f"/var/lib/argos-backups/{name}"))
+    for what, forms in json.loads(asked).items():
+        assert not any(base64.b64decode(form) in downloaded for form in forms), what
+    for unit in ("argos", "argos-gate", "argos-caddy", "argos-credentials", "argos-backup"):
+        assert guest.run("systemctl", "show", "-p", "LimitCORE", "--value", unit).strip() == "0", unit
     dies = guest.run("systemctl", "show", "-p", "MainPID", "--value", "argos").strip()
     guest.run("kill", "-ABRT", dies)  # what would leave a core dump
     until(
@@ -235,11 +332,12 @@ def test_no_secret_is_in_a_log_the_journal_caddys_configuration_or_a_readable_fi
         within=90,
     )
     hits = json.loads(guest.run("python3", "-c", _SEARCH, stdin=asked, timeout=180))
-    assert [hit for hit in hits if hit[1] not in STANDS.get(hit[0], {})] == []
-    assert ["master key", "/etc/argos/argos.env"] in hits, "the search sees what is there"
-    for name, path in hits:
-        mode = int(guest.run("stat", "-c", "%a", path).strip(), 8)
-        assert mode & ~STANDS[name][path] == 0, f"{path} has mode {mode:o}"
+    assert [hit for hit in hits if stands(*hit) is None] == []
+    assert {hit[0] for hit in hits} == STANDS.keys(), "the search sees what is there"
+    for what, path in hits:
+        owner, mode = guest.run("stat", "-c", "%U %a", path).split()
+        wanted_owner, allowed = stands(what, path) or ("", 0)
+        assert (owner, int(mode, 8) & ~allowed) == (wanted_owner, 0), f"{path} is {owner}'s with mode {mode}"
 
 
 @pytest.mark.threat("SEC-3")

@@ -1,14 +1,16 @@
 """Run ``argos`` with every durable step counted, and the whole of it killed at one of them.
 
 A step is a call of fsync, rename, link, unlink, mkdir or rmdir, a commit of a database, a statement that
-changes its schema, or a load by Caddy, in whichever process of the command; each counts twice, before it
-happens and after. They are found by running the command once, not chosen by hand. The command runs in a
-fork of the test, in a process group of its own, so that a hundred runs do not begin a hundred interpreters.
+changes its schema, a load by Caddy, or an advance of the epoch, in whichever process of the command; each
+counts twice, before it happens and after. They are found by running the command once, not chosen by hand.
+The command runs in a fork of the test, in a process group of its own, so that a hundred runs do not begin a
+hundred interpreters.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -44,8 +46,10 @@ def watch(counts: Path, kill_at: int) -> None:
     for name in _CALLS:
         setattr(os, name, watched(getattr(os, name), name))
     from argos.edge.caddy import CaddyAdmin
+    from argos.epoch import EpochWriter
 
     CaddyAdmin.load = watched(CaddyAdmin.load, "load")  # type: ignore[method-assign]
+    EpochWriter.advance = watched(EpochWriter.advance, "advance")  # type: ignore[method-assign]
     _watch_databases(step)
 
 
@@ -86,6 +90,22 @@ def run_apart(environment: Mapping[str, str], output: Path, arguments: Sequence[
         arguments: of the command.
         watching: the file of counts and the step to die at, 0 for none; None counts nothing.
     """
+    return _forked(environment, output, arguments, watching)[0]
+
+
+def peak_of(
+    environment: Mapping[str, str], output: Path, arguments: Sequence[str], largest_file: int
+) -> tuple[int, float]:
+    """Run ``argos`` in a fork that may write no file of more than ``largest_file`` bytes; its exit code and peak.
+
+    The peak is what the greatest process of it held at most, in MiB; the fork begins with what this process holds.
+    """
+    return _forked(environment, output, arguments, None, largest_file)
+
+
+def _forked(
+    environment: Mapping[str, str], output: Path, arguments: Sequence[str], watching: Watching, largest_file: int = 0
+) -> tuple[int, float]:
     child = os.fork()
     if not child:
         code = 70
@@ -98,6 +118,8 @@ def run_apart(environment: Mapping[str, str], output: Path, arguments: Sequence[
             sys.stdout = open(1, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115
             sys.stderr = open(2, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115
             os.environ.update(environment)
+            if largest_file:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
             if watching is not None:
                 watch(*watching)
             from argos.cli.parser import run
@@ -105,5 +127,5 @@ def run_apart(environment: Mapping[str, str], output: Path, arguments: Sequence[
             code = run(arguments)
         finally:
             os._exit(code)
-    _unused, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status)
+    _unused, status, used = os.wait4(child, 0)
+    return os.waitstatus_to_exitcode(status), used.ru_maxrss / 1024

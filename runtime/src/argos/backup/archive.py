@@ -61,15 +61,15 @@ class Header(msgspec.Struct, frozen=True):
     wrapped_key: str
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """One file of the manifest: ``sha256`` in hex, ``size`` in bytes."""
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file of the manifest: ``sha256`` in hex, ``size`` in bytes; more, such as a link's target, makes it none."""
 
     name: str
     size: int
     sha256: str
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every file, in the order in which their bytes follow."""
 
     files: tuple[Entry, ...]

@@ -30,7 +30,7 @@ from argos.errors import Refused, Unavailable
 from argos.scrub import Scrubber
 from argos.settings import Settings
 from argos.storage import tables
-from argos.storage.engine import TURN, Storage
+from argos.storage.engine import TURN, Storage, schema_version
 from argos.storage.upgrade import REVISIONS
 from argos.vault import Vault, WrongMasterKey, key_id, unwrap_data_key
 
@@ -130,6 +130,7 @@ def stage(
         check_database(database)
         storage = Storage(database, clock)
         try:
+            _check_schema(storage, opened.header)
             storage.migrate()
             Vault(storage, opened.master_key).rewrap(master)
             difference = _difference(settings, storage, opened.header, count, clock)
@@ -195,6 +196,14 @@ def _unpack(opened: Opened, database: Path, taker: caddy_storage.Child | None) -
         else:
             caddy_storage.stage(taker, entry.name.removeprefix(archive.CADDY), entry.size, content)
     return count
+
+
+def _check_schema(storage: Storage, header: archive.Header) -> None:
+    """SQLite takes a file of a few bytes for an empty database, and an upgrade would make a new guest of it."""
+    with storage.read() as connection:
+        found = schema_version(connection)
+    if found != header.schema:
+        raise archive.BadArchive(f"the database in it is of schema {found}, and its header says {header.schema}")
 
 
 def _need_room(settings: Settings, manifest: archive.Manifest) -> None:

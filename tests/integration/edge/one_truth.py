@@ -1,0 +1,36 @@
+"""Database, history, Caddy, its files and the gate's table say the same: what must hold whatever happened."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+from argos.edge.history import History
+from argos.edge.render import render
+from argos.edge.revisions import read_state
+from argos.storage.tables import gate_hosts, revisions
+from edge_rig import Edge
+from sqlalchemy import select
+
+
+def states(edge: Edge) -> list[str]:
+    with edge.storage.read() as connection:
+        return list(connection.execute(select(revisions.c.state).order_by(revisions.c.id)).scalars())
+
+
+def assert_one_truth(edge: Edge) -> set[str]:
+    """See that they do, and that the record is whole; return the hosts they say."""
+    with edge.storage.read() as connection:
+        state = read_state(connection)
+        guarded = set(connection.execute(select(gate_hosts.c.host_id)).scalars())
+    wanted = json.loads(json.dumps(render(state, edge.context)))
+    assert edge.admin.config() == wanted
+    assert json.loads((edge.place / "edge/caddy.json").read_text()) == wanted
+    assert guarded == {one.name for one in state.hosts() if one.auth.required}
+    assert Counter(states(edge))["active"] == 1
+    assert "pending" not in states(edge)
+    history = History(edge.storage, edge.scrubber)
+    active = next(one for one in history.newest(limit=500) if one.state == "active")
+    assert history.state_of(active.id) == state
+    assert edge.audit.verify() is None
+    return {one.name for one in state.hosts()}
