@@ -25,7 +25,7 @@ CLI = Actor(kind="cli", name="root")
 
 
 class MailServer:
-    """One server on loopback.
+    """One server, on loopback unless ``address`` says where.
 
     Args:
         tls: its certificate; None speaks in clear.
@@ -44,6 +44,7 @@ class MailServer:
         says: str = "",
         auth_says: str = "535 5.7.8 Authentication credentials invalid",
         refuses: tuple[str, ...] = (),
+        address: str = NAME,
     ) -> None:
         self.port = free_port()
         self.raw: list[bytes] = []
@@ -53,7 +54,7 @@ class MailServer:
         self._closed = False
         self._accounts, self._refuses = accounts or {}, refuses
         self.says, self.auth_says = says, auth_says
-        options: dict[str, Any] = {"hostname": NAME, "port": self.port, "ready_timeout": 30}
+        options: dict[str, Any] = {"hostname": address, "port": self.port, "ready_timeout": 30}
         if implicit:
             options["ssl_context"] = tls
         elif tls is not None:

@@ -33,7 +33,7 @@ def status(options: argparse.Namespace) -> int:
         print_json(msgspec.to_builtins(state))
     else:
         declared = "on" if state.enabled else "switched off" if state.declared else "not declared"
-        print(f"mail is {declared}; {state.waiting} notices wait")
+        print(f"mail is {declared}; notices that wait: {state.waiting}")
         print("the last mail went out " + (to_the_minute(state.sent_at) if state.sent_at else "never"))
         if state.failed_at:
             print(f"the last try, {to_the_minute(state.failed_at)}, failed: {state.failure}")

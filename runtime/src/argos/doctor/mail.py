@@ -26,6 +26,6 @@ def check_mail(database: Path) -> Finding:
     if last is None:
         return Finding(name, "ok", "No mail went out yet; 'argos mail test' sends one.")
     if last[1] == "failed":
-        message = f"The last mail, {to_the_minute(last[0])}, was not sent: {last[2]}. {waiting} notices wait."
+        message = f"The last mail, {to_the_minute(last[0])}, was not sent: {last[2]}. Notices that wait: {waiting}."
         return Finding(name, "warning", message, "Mend that, then: argos mail test.")
     return Finding(name, "ok", f"The last mail went out {to_the_minute(last[0])}.")
