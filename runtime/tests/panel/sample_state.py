@@ -59,6 +59,17 @@ _RESOURCES: list[tuple[str, str, dict[str, Any], str]] = [
         "ansible",
     ),
     ("host", "*.apps.home.example", {"name": "*.apps.home.example", "upstreams": [{"url": "http://10.0.0.7:80"}]}, ""),
+    (
+        "settings",
+        "mail",
+        {
+            "host": "smtp.a-provider-with-a-long-name.example",
+            "sender": "argos@home.example",
+            "recipients": ["somebody-with-a-long-name@department.home.example"],
+            "events": ["login_ban"],
+        },
+        "ansible",
+    ),
 ]
 _FINDING = {"severity": "critical", "variable": f"ARGS:{LONG_WORD}", "value": HOSTILE}
 _EVENTS: list[dict[str, Any]] = [
@@ -118,6 +129,9 @@ def fill(execute: Callable[..., object], waf_log: Path) -> dict[str, list[str]]:
         "INSERT INTO backup_runs (at, state, name, reason, request) VALUES (1795000000, 'failed', '', ?, '')",
         f"No room under /var/lib/argos-backups: {LONG_WORD}",
     )
+    execute("INSERT INTO mails (at, event, state, reason) VALUES (1795000000, 'login_ban', 'sent', '')")
+    execute("INSERT INTO mails (at, event, state, reason) VALUES (1795000000, 'test', 'failed', ?)", LONG_WORD)
+    execute("INSERT INTO notices (at, event, text) VALUES (1795000000, 'login_ban', ?)", HOSTILE)
     lines = [json.dumps(event) for event in _EVENTS]
     waf_log.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return {

@@ -34,6 +34,10 @@ MISTAKES = {
     ),
     "/people": ({"username": "<b>", "email": "nobody", "groups": "A B!"}, "username email groups"),
     "/people/alice": ({"do": "save", "email": "nobody", "name": "typed before"}, "email"),
+    "/mail": (
+        {"do": "save", "host": "no host", "sender": "nobody", "recipients": "a@home.example x", "port": "many"},
+        "host sender recipients port",
+    ),
     "/secrets": ({"do": "set", "name": "Not a name", "value": "a value that is secret"}, "name"),
 }
 COLUMN_LESS = "act"  # the cell of a row's buttons needs no word before it on a phone

@@ -50,6 +50,7 @@ EXPECTED = {
     "/api/v1/config": Needs.ADMIN,
     "/api/v1/config/plan": Needs.ADMIN,
     "/api/v1/config/apply": Needs.ADMIN,
+    "/mail": Needs.ADMIN,
     "/secrets": Needs.ADMIN,
     "/audit": Needs.ADMIN,
     "/audit/export": Needs.ADMIN,

@@ -64,6 +64,7 @@ PANEL_FORMS = {
     ("POST", "/confirm"),
     ("POST", "/profile/second-factor"),
     ("POST", "/profile/sessions"),
+    ("POST", "/mail"),
     ("POST", "/secrets"),
     ("POST", "/audit"),  # verifies, and changes nothing
 }

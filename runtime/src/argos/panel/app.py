@@ -19,6 +19,7 @@ from argos.panel.forward_auth import ForwardAuth
 from argos.panel.history import HistoryPage, RevisionPage
 from argos.panel.host_page import HostPage, NewHost
 from argos.panel.hosts import Hosts, Overview
+from argos.panel.mail import MailPage
 from argos.panel.oidc import Callback, Link, Provider, Start
 from argos.panel.oidc import Confirm as ConfirmElsewhere
 from argos.panel.password import Password
@@ -69,6 +70,7 @@ def panel_app(application: Application) -> falcon.App[Any, Any]:
     app.add_route("/waf/{event}", WafEvent(application))
     app.add_route("/backups", Backups(application))
     app.add_route("/backups/{name}", BackupFile(application))
+    app.add_route("/mail", MailPage(application))
     app.add_route("/secrets", Secrets(application))
     app.add_route("/audit", AuditPage(application))
     app.add_route("/audit/export", AuditFile(application))
