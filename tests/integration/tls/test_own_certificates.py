@@ -183,12 +183,12 @@ def test_the_doctor_tells_of_one_that_ends_soon_and_of_one_that_caddy_lost(
     edge: Edge, echo: EchoUpstream, authority: Authority
 ) -> None:
     edge.apply([host(echo, NAME)], certificates=[declared(edge, *authority.sign(NAME, days=20))])
-    until(30, lambda: shown(edge, "argos.home.example").issuer != authority.name)
+    until(lambda: shown(edge, "argos.home.example").issuer != authority.name)
     finding = check_certificates(edge.settings)
     assert (finding.state, finding.message.startswith(f"Of 2: {NAME} ends at ")) == ("warning", True), finding
     assert "argos.edge.certificate" in finding.advice
     edge.apply([host(echo, NAME)], certificates=[declared(edge, *authority.sign(NAME))])
-    until(30, lambda: check_certificates(edge.settings).message == "2 in order.")
+    until(lambda: check_certificates(edge.settings).message == "2 in order.")
     edge.stop()
     assert check_certificates(edge.settings).state == "unknown"
     (kept,) = key_files(edge)
@@ -197,4 +197,4 @@ def test_the_doctor_tells_of_one_that_ends_soon_and_of_one_that_caddy_lost(
     finding = check_certificates(edge.settings)
     assert (finding.state, "Caddy does not hold certificate/home" in finding.message) == ("failed", True), finding
     assert edge.engine.reconcile()
-    until(30, lambda: check_certificates(edge.settings).message == "2 in order.")
+    until(lambda: check_certificates(edge.settings).message == "2 in order.")
