@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import quote
 
 from ansible_collections.argos.edge.plugins.module_utils.admin_api import AdminApi, AdminApiError, RuntimeAbsent
 from ansible_collections.argos.edge.plugins.module_utils.declared_options import KINDS
@@ -46,6 +47,8 @@ def declare(module, document):
     api = AdminApi(module.params["socket"])
     headers = {"If-Match": module.params["etag"]} if module.params.get("etag") else None
     path = "/v1/config/plan" if module.check_mode else "/v1/config/apply"
+    if module.check_mode and module.params.get("pending_secrets"):
+        path += "?pending_secrets=%s" % quote(",".join(module.params["pending_secrets"]), safe=",")
     try:
         answer = api.post(path, document, headers)
     except RuntimeAbsent as error:

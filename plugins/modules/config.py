@@ -22,6 +22,13 @@ options:
       - The state that the declaration was written for, as an earlier run returned it.
       - When the edge has changed since, the module fails and changes nothing.
     type: str
+  pending_secrets:
+    description:
+      - Names of secrets that an earlier task of the same play stores. In check mode, where that task stores nothing,
+        they count as stored.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - argos.edge.declaration
   - argos.edge.connection
@@ -54,6 +61,7 @@ EXAMPLES = r"""
   argos.edge.config:
     owner: ansible
     hosts: "{{ edge_hosts }}"
+    pending_secrets: [oidc-client]
   check_mode: true
   diff: true
 """
@@ -92,10 +100,17 @@ from ansible_collections.argos.edge.plugins.module_utils.declaration import decl
 from ansible_collections.argos.edge.plugins.module_utils.declared_options import DECLARATION_OPTIONS
 
 
+OWN_OPTIONS = {
+    "etag": {"type": "str"},
+    # Names only.
+    "pending_secrets": {"type": "list", "elements": "str", "default": [], "no_log": False},
+}
+
+
 def main():
     """Plan or apply a whole declaration."""
     module = AnsibleModule(
-        argument_spec=dict(CONNECTION_OPTIONS, etag={"type": "str"}, **DECLARATION_OPTIONS),
+        argument_spec=dict(CONNECTION_OPTIONS, **OWN_OPTIONS, **DECLARATION_OPTIONS),
         supports_check_mode=True,
     )
     declare(module, without_unset({name: module.params[name] for name in DECLARATION_OPTIONS}))

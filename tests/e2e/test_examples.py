@@ -23,14 +23,8 @@ from acme import Authority
 
 OWNER = "e2e-examples"
 DOMAIN = "home.example"  # of the examples
-SECRETS = ("cloudflare-token", "oidc-client", "photos-token", "route53-key")
-VALUES = {
-    "vault_photos_token": "no secret",
-    "vault_cloudflare_token": "t" * 40,
-    "vault_home_wildcard_key": "no key",
-    "vault_alice_first_password": "a first password",
-    "edge_hosts": [{"name": f"extra.{DOMAIN}", "upstreams": [{"url": "http://192.0.2.9:80"}]}],
-}
+ANY = "t" * 40  # as a token, a password and a header's value will do
+EDGE_HOSTS = [{"name": f"extra.{DOMAIN}", "upstreams": [{"url": "http://192.0.2.9:80"}]}]
 Task = dict[str, Any]
 
 
@@ -57,14 +51,29 @@ def in_check_mode(page: str, task: Task) -> Iterator[Task]:
         yield {"name": f"{named['name']} (condition)", "ansible.builtin.debug": {"msg": f"{{{{ ({said}) }}}}"}}
 
 
+def named_secrets(part: object) -> Iterator[str]:
+    """Yield each name in a ``{secret: name}``."""
+    if isinstance(part, dict) and list(part) == ["secret"]:
+        yield str(part["secret"])
+    for inner in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from named_secrets(inner)
+
+
+@pytest.fixture(scope="module")
+def examples() -> list[tuple[str, list[Task]]]:
+    return [(page, yaml.safe_load(text)) for page, text in written_examples()]
+
+
 @pytest.fixture
-def prepared(api: AdminApi, declaration: Declaration, tmp_path: Path) -> Iterator[Path]:
+def prepared(
+    api: AdminApi, declaration: Declaration, examples: list[tuple[str, list[Task]]], tmp_path: Path
+) -> Iterator[Path]:
     """Declare what the examples name, each of which would make it for real before."""
     authority = Authority(tmp_path)
     chain, key = authority.sign(f"*.{declaration.parent}", declaration.parent)
     (tmp_path / "ca-root.pem").write_text(authority.pem)
     (tmp_path / f"{declaration.parent}.chain.pem").write_text(chain)
-    values = dict.fromkeys(SECRETS, "t" * 40) | {"home-wildcard-key": key}
+    values = {name: ANY for _page, tasks in examples for name in named_secrets(tasks)} | {"home-wildcard-key": key}
     for name, value in values.items():
         assert api.request("PUT", f"/v1/secrets/{name}", {"value": value}).status == 200
     document = {
@@ -83,13 +92,13 @@ def prepared(api: AdminApi, declaration: Declaration, tmp_path: Path) -> Iterato
 
 @pytest.mark.timeout(480)
 def test_every_example_runs_as_it_is_written(
-    guest: Guest, api: AdminApi, declaration: Declaration, prepared: Path
+    guest: Guest, api: AdminApi, declaration: Declaration, examples: list[tuple[str, list[Task]]], prepared: Path
 ) -> None:
-    examples = [(page, yaml.safe_load(text)) for page, text in written_examples()]
     modules = {module.stem for module in (CHECKOUT / "plugins/modules").glob("*.py")}
     assert {page for page, _tasks in examples} >= modules, "a module without examples"
     tasks = [one for page, tasks in examples for task in tasks for one in in_check_mode(page, task)]
-    play = [{"hosts": "edge", "gather_facts": False, "vars": VALUES, "tasks": tasks}]
+    values = dict.fromkeys(re.findall(r"\bvault_\w+", json.dumps(tasks)), ANY) | {"edge_hosts": EDGE_HOSTS}
+    play = [{"hosts": "edge", "gather_facts": False, "vars": values, "tasks": tasks}]
     book = prepared / "examples.json"
     book.write_text(json.dumps(play).replace(DOMAIN, declaration.parent))
     before = api.get("/v1/config")

@@ -53,3 +53,14 @@ def test_a_secret_is_planned_stored_kept_replaced_and_removed_and_never_shown(
 def test_a_wrong_filter_fails_by_name(tasks: Tasks) -> None:
     failed, _unused = tasks.run("audit_info", "-vvv", since="yesterday")
     assert "since" in failed["msg"]
+
+
+def test_a_plan_counts_secrets_as_stored_that_an_earlier_task_would_store(tasks: Tasks) -> None:
+    oidc = {"name": "X", "issuer": "https://id.home.example", "client_id": "argos", "allow_anyone": True}
+    declared = {"settings": {"oidc": {**oidc, "client_secret": {"secret": "not-yet"}}}}
+    refused, _unused = tasks.run("config", "--check", **declared)
+    assert "names 'not-yet', which has no value" in refused["msg"]
+    planned, _unused = tasks.run("config", "--check", pending_secrets=["another", "not-yet"], **declared)
+    assert [change["name"] for change in planned.get("changes", [])] == ["oidc"], planned
+    refused, _unused = tasks.run("config", pending_secrets=["not-yet"], **declared)
+    assert "names 'not-yet', which has no value" in refused["msg"], "to apply, it must be there"

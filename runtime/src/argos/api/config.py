@@ -40,8 +40,9 @@ class Plan:
         self._application = application
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Say what the document would change; nothing is written."""
-        bodies.write(resp, self._application.engine.plan(decode_json(bodies.read_raw(req))))
+        """Say what the document would change; nothing is written. ``?pending_secrets=``: names that count as stored."""
+        pending = (req.get_param("pending_secrets") or "").split(",")
+        bodies.write(resp, self._application.engine.plan(decode_json(bodies.read_raw(req)), pending))
 
 
 class Apply:

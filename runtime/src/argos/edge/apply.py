@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 
 import msgspec
@@ -117,15 +117,19 @@ class ApplyEngine:
         except CaddyUnreachable:
             return False
 
-    def plan(self, document: Document) -> Outcome:
+    def plan(self, document: Document, pending_secrets: Collection[str] = ()) -> Outcome:
         """Say what ``document`` would change.
+
+        Args:
+            document: what would be declared.
+            pending_secrets: names of secrets that count as stored, because they will be by then.
 
         Raises:
             Invalid: the state it leads to does not fit together.
         """
         with self._storage.read() as connection:
             state = revisions.read_state(connection)
-        planned = self._planned(state, document)
+        planned = self._planned(state, document, pending_secrets)
         return Outcome(planned.changed, planned.etag, planned.changes, planned.warnings)
 
     def apply(self, actor: Actor, document: Document, if_match: str | None = None) -> Outcome:
@@ -263,18 +267,18 @@ class ApplyEngine:
         self._active.lay_out(wanted)
         return own_certificates.lay_out(self._caddy, state, self._secrets.reveal)
 
-    def _planned(self, state: State, document: Document) -> Plan:
-        return self._checked(state, planning.plan(state, break_glass.resolved(state, document)))
+    def _planned(self, state: State, document: Document, pending: Collection[str] = ()) -> Plan:
+        return self._checked(state, planning.plan(state, break_glass.resolved(state, document)), pending)
 
     def _replacement(self, state: State, after: State) -> Plan:
         return self._checked(state, planning.replacing(state, export.checked(after)))
 
-    def _checked(self, state: State, planned: Plan) -> Plan:
+    def _checked(self, state: State, planned: Plan, pending: Collection[str] = ()) -> Plan:
         if break_glass.ends_sign_ins(state, planned.state):
             planned = msgspec.structs.replace(planned, warnings=(*planned.warnings, break_glass.SIGNED_OUT))
         if planned.changed:
             ports = {self._context.panel_port, 2019}
-            errors = crosscheck(planned.state, self._context.mode, self._secrets.names(), ports)
+            errors = crosscheck(planned.state, self._context.mode, {*self._secrets.names(), *pending}, ports)
             now = self._storage.clock.now()
             errors += own_certificates.errors_of(planned.changes, planned.state, self._secrets.reveal, now)
             errors.extend(header_errors(planned.state, self._secrets))
