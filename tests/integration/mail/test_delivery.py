@@ -206,24 +206,25 @@ def hangs_in_the_handshake(peer: Scripted, channel: socket.socket) -> None:
 
 @pytest.mark.threat("DEP-2")
 @pytest.mark.parametrize(
-    ("play", "security", "step", "said"),
+    ("play", "security", "timeout", "step", "said"),
     [
-        (hangs, "starttls", "greeting", "longer than 1 s"),
-        (hangs, "tls", "tls", "longer than 1 s"),
-        (drips, "starttls", "greeting", "longer than 1 s"),
-        (hangs_in_the_handshake, "starttls", "tls", "longer than 1 s"),
-        (floods, "starttls", "greeting", "more than 64 KiB"),
+        (hangs, "starttls", 1, "greeting", "longer than 1 s"),
+        (hangs, "tls", 1, "tls", "longer than 1 s"),
+        (drips, "starttls", 1, "greeting", "longer than 1 s"),
+        # Long enough for what comes before it on a busy machine.
+        (hangs_in_the_handshake, "starttls", 6, "tls", "longer than 6 s"),
+        (floods, "starttls", 60, "greeting", "more than 64 KiB"),
     ],
 )
 def test_a_server_that_hangs_drips_or_floods_is_given_up(
     application: Application, declare: Declare, play: Callable[[Scripted, socket.socket], None], security: str,
-    step: str, said: str,
+    timeout: int, step: str, said: str,
 ) -> None:  # fmt: skip
     with running(Scripted(play)) as peer:
-        declare(peer.port, security=security, timeout=1)
+        declare(peer.port, security=security, timeout=timeout)
         begun = time.monotonic()
         assert said in failed(application.mail.test(CLI), step)
-        assert time.monotonic() - begun < 30, "1 s for it, and room for a busy machine"
+        assert time.monotonic() - begun < 60, "the time for it, and room for a busy machine"
 
 
 def test_a_server_that_is_not_there_or_is_none(application: Application, declare: Declare) -> None:

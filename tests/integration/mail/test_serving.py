@@ -33,6 +33,14 @@ def arrived(server: MailServer, count: int) -> None:
         time.sleep(0.1)
 
 
+def settled(runtime: Runtime) -> None:
+    """Wait until the runtime has noted that what arrived was sent."""
+    until = time.monotonic() + 60
+    while runtime.admin("GET", "/v1/mail").json()["waiting"]:
+        assert time.monotonic() < until, "a notice waits for ever"
+        time.sleep(0.1)
+
+
 def lock(runtime: Runtime, address: str, username: str) -> None:
     browser = Browser(runtime, address)
     for _unused in range(6):
@@ -79,6 +87,7 @@ def test_declared_tried_and_told_over_a_restart(runtime: Runtime, authority: Aut
         assert failed.returncode == 69
         arrived(server, 4)
         assert b"backup failed" in server.raw[3]
+        settled(runtime)
         port = server.port
 
     lock(runtime, "203.0.113.22", "root-admin")
