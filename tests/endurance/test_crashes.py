@@ -10,6 +10,8 @@ import pytest
 from dying_guest import ACTOR, KEY, NEXT_KEY, assert_sound, crash, finish, kept_as_it_is, points, put_back
 from guest_rig import CADDY_FILES, Guest
 
+pytestmark = pytest.mark.timeout(900)  # hundreds of processes, on a machine that may be busy
+
 NEW_CA = b"-----BEGIN PRIVATE KEY-----\nmade after the backup\n"
 PASSWORD = "the password of alice"
 

@@ -19,6 +19,8 @@ from guest_rig import CADDY_FILES, Guest
 from old_schema import content, fill, schema_of, take_back
 from small_disk import SmallDisk, levels
 
+pytestmark = pytest.mark.timeout(900)  # hundreds of processes, on a machine that may be busy
+
 PASSWORD = "the password of alice"
 MOST = 2000
 """Pages: 8 MiB are enough for everything here."""

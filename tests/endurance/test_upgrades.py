@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from argos.storage.upgrade import REVISIONS
 from dying_guest import KEY, assert_sound, crash, finish, kept_as_it_is, points, put_back
 from guest_rig import Guest
 from old_schema import HOSTS, PASSWORD, content, fill, schema_of, take_back
+
+pytestmark = pytest.mark.timeout(900)  # hundreds of processes, on a machine that may be busy
 
 
 def test_an_upgrade_killed_at_any_step_loses_nothing(tmp_path: Path) -> None:
