@@ -24,7 +24,7 @@ MOST_MORE = 48
 """MiB of memory that a hostile archive may cost beyond a file that is no archive."""
 LARGEST_FILE = 16 * MB
 """Bytes: whoever writes more to one file is told that it cannot (setrlimit(2))."""
-BOMB = 1024
+BOMB = 256
 """MiB that the bombs unpack to."""
 SHA = hashlib.sha256(b"x").hexdigest()
 FILE = Entry("argos.db", 1, SHA)
@@ -52,7 +52,7 @@ class Forger:
         return self.sealed(zlib.compress(struct.pack(">I", len(listing)) + listing + content) + behind)
 
     def bomb(self, *entries: Entry) -> bytes:
-        """What unpacks to a gibibyte of zeros behind a manifest of ``entries``."""
+        """What unpacks to 256 MiB of zeros behind a manifest of ``entries``."""
         listing = msgspec.json.encode(Manifest(entries))
         packer = zlib.compressobj(9)
         packed = packer.compress(struct.pack(">I", len(listing)) + listing)

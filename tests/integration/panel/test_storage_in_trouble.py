@@ -77,6 +77,9 @@ def test_a_full_disk_leaves_the_panel_and_the_gate_serving(small: Runtime, gate:
     assert browser.sign_in("root-admin").status_code == 303
     stored = small.admin("PUT", "/v1/secrets/before", {"value": "an acknowledged value"})
     assert stored.status_code == 200
+    backups, caddy = small.root / "data/backups", small.root / "caddy"
+    backups.mkdir()
+    caddy.mkdir()
     ballast = fill(small.root / "data")
     # Writes may fit into space that the database holds already; use that up too.
     refused = None
@@ -88,6 +91,11 @@ def test_a_full_disk_leaves_the_panel_and_the_gate_serving(small: Runtime, gate:
     assert refused is not None
     assert refused.status_code == 503
     assert "full" in refused.json()["error"]["message"]
+    elsewhere = {"ARGOS_BACKUP_DIR": str(backups), "ARGOS_CADDY_STORAGE": str(caddy)}
+    refused_backup = small.argos("backup", "create", **elsewhere)
+    assert (refused_backup.returncode, len(refused_backup.stderr.splitlines())) == (69, 1), refused_backup.stderr
+    rotation = small.argos("key", "rotate", "--reencrypt", **elsewhere)
+    assert rotation.returncode in {0, 69}, rotation.stderr  # a few rows may fit into what the log gave back
     for page in ("/hosts", "/people", "/audit", "/secrets"):
         assert browser.get(page).status_code == 200, page
     assert decision(gate, small, browser) == 200
