@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from argos.panel import navigation
 from panel_runtime import PASSWORD, Runtime
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "runtime/tests/panel"))
 
 from sample_state import fill
 
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1100, "height": 800}
+WITHIN = 60_000  # milliseconds, on a busy machine
 SMALLEST = 24  # CSS pixels: WCAG 2.2, 2.5.8
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 # Controls that stand by themselves; a link in a sentence is as high as its line.
@@ -51,7 +52,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def signed_in(lan: Runtime, browser: Browser) -> Iterator[Page]:
     page = browser.new_context(viewport=PHONE).new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(WITHIN)
     page.goto(f"http://127.0.0.1:{lan.port}/login")
     page.fill("#username", "root-admin")
     page.fill("#password", PASSWORD)
@@ -83,21 +84,21 @@ def test_the_menu_opens_by_the_keyboard_on_a_phone_and_stands_open_on_a_desk(lan
     signed_in.set_viewport_size(PHONE)
     signed_in.goto(f"http://127.0.0.1:{lan.port}/waf")
     link = signed_in.get_by_role("link", name="Backups", exact=True)
-    assert not link.is_visible()
+    expect(link).to_be_hidden(timeout=WITHIN)
     for _unused in ("skip", "brand", "menu"):
         signed_in.keyboard.press("Tab")
     signed_in.keyboard.press("Enter")
     for word in words:
-        assert signed_in.get_by_role("link", name=word, exact=True).is_visible(), word
+        expect(signed_in.get_by_role("link", name=word, exact=True)).to_be_visible(timeout=WITHIN)
     signed_in.keyboard.press("Escape")
-    assert not link.is_visible()
+    expect(link).to_be_hidden(timeout=WITHIN)
     signed_in.get_by_role("button", name="Menu").click()
     link.click()
     signed_in.wait_for_url(f"http://127.0.0.1:{lan.port}/backups")
 
     signed_in.set_viewport_size(DESK)
-    assert link.is_visible()
-    assert not signed_in.get_by_role("button", name="Menu").is_visible()
+    expect(link).to_be_visible(timeout=WITHIN)
+    expect(signed_in.get_by_role("button", name="Menu")).to_be_hidden(timeout=WITHIN)
     lefts = {signed_in.get_by_role("link", name=word, exact=True).bounding_box()["x"] for word in words}  # type: ignore[index]
     assert len(lefts) == 1, "one column"
 
@@ -106,7 +107,7 @@ def test_what_cannot_be_undone_takes_a_second_step(lan: Runtime, signed_in: Page
     assert lan.admin("PUT", "/v1/secrets/soon-gone", {"value": "a long secret value"}).status_code == 200
     signed_in.goto(f"http://127.0.0.1:{lan.port}/secrets")
     yes = signed_in.get_by_role("button", name="Yes, remove it soon-gone")
-    assert not yes.is_visible()
+    expect(yes).to_be_hidden(timeout=WITHIN)
     signed_in.locator("summary", has_text="Remove soon-gone").click()
     yes.click()
-    assert signed_in.get_by_text("soon-gone is gone.").is_visible()
+    expect(signed_in.get_by_text("soon-gone is gone.")).to_be_visible(timeout=WITHIN)
