@@ -9,7 +9,7 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from argos.edge import revisions
-from argos.edge.apply import context_of
+from argos.edge.context import context_of
 from argos.edge.decode import decode_document
 from argos.edge.plan import State, plan
 from argos.storage.upgrade import MIGRATIONS, REVISIONS

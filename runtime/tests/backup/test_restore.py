@@ -14,7 +14,7 @@ from argos.backup.journal import end_journal, journal, write_journal
 from argos.backup.restore import swap_caddy
 from argos.clock import FixedClock
 from argos.edge import revisions
-from argos.edge.apply import context_of
+from argos.edge.context import context_of
 from argos.edge.decode import decode_document
 from argos.edge.plan import State, plan
 from argos.vault import Vault, key_id

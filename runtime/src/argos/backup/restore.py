@@ -167,7 +167,7 @@ def swap_caddy(settings: Settings, stamp: str) -> None:
 def conclude(settings: Settings, clock: Clock) -> None:
     """Lay out for Caddy what the restored state asks for, and end the journal. Repeatable."""
     from argos.edge.active_config import ActiveConfig
-    from argos.edge.apply import context_of
+    from argos.edge.context import context_of
     from argos.edge.render import rendered
 
     storage = Storage(settings.database, clock)

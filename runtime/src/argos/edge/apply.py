@@ -20,12 +20,13 @@ from argos.edge import plan as planning
 from argos.edge.active_config import ActiveConfig
 from argos.edge.apply_lock import ApplyLock
 from argos.edge.caddy import CaddyAdmin, CaddyRefused, CaddyUnreachable
-from argos.edge.context import RenderContext
+from argos.edge.context import RenderContext, context_of
 from argos.edge.credentials import BOUNCER_KEY, write_credentials
 from argos.edge.crosscheck import crosscheck
 from argos.edge.decode.kinds import KINDS
 from argos.edge.model import SETTINGS, Document
 from argos.edge.plan import Change, Plan, State
+from argos.edge.refusals import explained
 from argos.edge.render import Rendered, render, rendered
 from argos.edge.secret_use import header_errors
 from argos.epoch import EpochWriter
@@ -352,7 +353,8 @@ class ApplyEngine:
         self, actor: Actor, state: State, planned: Plan, revision: int, problem: BaseException
     ) -> Refused | Unavailable:
         """Mark the revision failed, let Caddy run the last active one again, and say what happened."""
-        answer = self._explain(state, planned, problem)
+        validate = attribution.validation(self._settings.caddy_binary, lambda tried: render(tried, self._context))
+        answer = explained(problem, validate, state, planned, self._scrubber)
         try:
             with self._storage.write() as connection:
                 revisions.fail(connection, revision, answer.message)
@@ -373,22 +375,6 @@ class ApplyEngine:
             self._caddy.load(rendered(state, self._context).config)
         except (CaddyRefused, CaddyUnreachable):
             log.warning("Caddy did not take the last active revision back; the next reconcile tries again")
-
-    def _explain(self, state: State, planned: Plan, problem: BaseException) -> Refused | Unavailable:
-        if isinstance(problem, CaddyRefused):
-            validate = attribution.validation(self._settings.caddy_binary, lambda tried: render(tried, self._context))
-            found = attribution.culprits(state, planned.changes, planned.state, problem.reason, validate)
-            named = [(f"{blame.key[0]}/{blame.key[1]}", blame.reason) for blame in found.blames]
-            said = [
-                f"{where}: Caddy refused it: {self._scrubber.scrub(attribution.short_reason(reason))}"
-                for where, reason in named or [("the configuration", problem.reason)]
-            ]
-            if named and not found.whole:
-                said.append("there may be more that Caddy does not take")
-            return Refused(f"{'; '.join(said)}. Nothing was changed")
-        if isinstance(problem, CaddyUnreachable):
-            return Unavailable(f"{self._scrubber.scrub(problem.message)}. Nothing was changed")
-        return Unavailable(f"{self._scrubber.scrub(str(problem))}. Nothing was changed")
 
     def _reload_with_new_secrets(self, state: State, digest: str) -> None:
         self._write_credentials(state)
@@ -422,24 +408,6 @@ class ApplyEngine:
             return self._caddy.fingerprint()
         except CaddyUnreachable as problem:
             raise Unavailable(problem.message) from None
-
-
-def context_of(settings: Settings) -> RenderContext:
-    """The rendering's view of the runtime's settings."""
-    return RenderContext(
-        mode=settings.mode,
-        panel_port=settings.panel_listen[1],
-        admin_socket=str(settings.caddy_socket),
-        gate_socket=str(settings.gate_socket),
-        panel_socket=str(settings.panel_socket),
-        credentials_dir=str(settings.credentials_dir),
-        storage_dir=str(settings.caddy_storage),
-        edge_dir=str(settings.edge_dir),
-        access_log=str(settings.access_log),
-        waf_log=str(settings.waf_log),
-        acme_ca=settings.acme_ca,
-        acme_ca_root=str(settings.acme_ca_root or ""),
-    )
 
 
 def _delivered(state: State) -> frozenset[str]:

@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from argos.settings import Settings
+
 CREDENTIAL_PREFIX = "secret-"
 
 
@@ -55,3 +57,21 @@ class RenderContext(msgspec.Struct, frozen=True):
     def secret(self, name: str) -> str:
         """Caddy's placeholder for an operator's named secret."""
         return self.credential(CREDENTIAL_PREFIX + name)
+
+
+def context_of(settings: Settings) -> RenderContext:
+    """The rendering's view of the runtime's settings."""
+    return RenderContext(
+        mode=settings.mode,
+        panel_port=settings.panel_listen[1],
+        admin_socket=str(settings.caddy_socket),
+        gate_socket=str(settings.gate_socket),
+        panel_socket=str(settings.panel_socket),
+        credentials_dir=str(settings.credentials_dir),
+        storage_dir=str(settings.caddy_storage),
+        edge_dir=str(settings.edge_dir),
+        access_log=str(settings.access_log),
+        waf_log=str(settings.waf_log),
+        acme_ca=settings.acme_ca,
+        acme_ca_root=str(settings.acme_ca_root or ""),
+    )
