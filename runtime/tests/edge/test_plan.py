@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from argos.api.config import document_of
+from argos.clock import SystemClock
 from argos.edge.decode import decode_document
 from argos.edge.decode.kinds import KINDS
-from argos.edge.model import Document
+from argos.edge.model import Document, canonical
 from argos.edge.plan import Plan, State, plan
+from argos.edge.revisions import read_state
 from argos.errors import Unavailable
+from argos.storage.engine import Storage
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -131,3 +135,32 @@ def test_applying_a_plan_twice_is_applying_it_once(documents: list[tuple[list[di
         assert first.changed == (first.state.etag() != state.etag())
         assert not planned(first.state, owner=owner, prune=prune, hosts=hosts).changed
         state = first.state
+
+
+def test_what_is_stored_is_read_anew_exactly_when_a_row_differs(tmp_path: Path) -> None:
+    storage = Storage(tmp_path / "argos.db", SystemClock())
+    storage.migrate()
+
+    def read() -> State:
+        with storage.read() as connection:
+            return read_state(connection)
+
+    def write(statement: str, *values: object) -> None:
+        with storage.write() as connection:
+            connection.exec_driver_sql(statement, values)
+
+    spec = canonical(decode_document({"hosts": [host("a")]}).hosts[0])
+    assert read() == State()
+    write("INSERT INTO resources VALUES ('host', 'a.home.example', ?, 'one', 1)", spec)
+    first = read()
+    assert [host.name for host in first.hosts()] == ["a.home.example"]
+    write("UPDATE resources SET updated_at = 2")
+    assert read() is first
+    write("UPDATE resources SET owner = 'two'")
+    assert read().resources["host", "a.home.example"].owner == "two"
+    write("UPDATE resources SET spec = ?", spec.replace('"max_concurrent":512', '"max_concurrent":7'))
+    assert read().hosts()[0].max_concurrent == 7
+    assert read().etag() != first.etag()
+    write("DELETE FROM resources")
+    assert read() == State()
+    storage.close()

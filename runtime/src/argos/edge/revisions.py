@@ -21,10 +21,21 @@ MENDED = "edge_mended"
 _MENDED_KEPT = 20
 
 
+_Rows = list[tuple[str, str, str, str]]
+_last_read: tuple[_Rows, State] = ([], State())
+
+
 def read_state(connection: Connection) -> State:
     """Everything that is declared."""
-    rows = connection.execute(select(resources))
-    return State.from_rows((row.kind, row.name, row.spec, row.owner) for row in rows)
+    global _last_read  # noqa: PLW0603 - replaced whole, so a thread sees one or the other
+    columns = (resources.c.kind, resources.c.name, resources.c.spec, resources.c.owner)
+    rows: _Rows = [(kind, name, spec, owner) for kind, name, spec, owner in connection.execute(select(*columns))]
+    # PERF: rows are compared ten times as fast as read, and the state that they were read as knows its ETag already.
+    known, state = _last_read
+    if rows != known:
+        state = State.from_rows(rows)
+        _last_read = rows, state
+    return state
 
 
 def active_id(connection: Connection) -> int | None:
