@@ -9,7 +9,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -166,16 +168,20 @@ LASTING_READER = """
 """
 
 
-def open_to_nobody(database, tmp_path: Path) -> Path:
-    """Copy the database to where another user may read it, with neither -wal nor -shm."""
+@pytest.fixture
+def open_to_nobody(database) -> Iterator[Path]:
+    """A copy of the database where another user may read it, with neither -wal nor -shm.
+
+    Not below pytest's own directory: each pytest that starts, of another suite too, closes that to others.
+    """
     database.close()  # the last connection is gone, and with it both
-    data = tmp_path / "data"
-    data.mkdir(mode=0o755)
-    shutil.copy(database.path, data / "argos.db")
-    for parent in [data, *list(data.parents)]:
-        if parent.owner() == "root" and parent != Path("/"):
-            parent.chmod(parent.stat().st_mode | 0o055)
-    return data
+    with tempfile.TemporaryDirectory(prefix="argos-gate-", dir="/tmp") as directory:
+        Path(directory).chmod(0o755)
+        data = Path(directory) / "data"
+        data.mkdir()
+        data.chmod(0o755)
+        shutil.copy(database.path, data / "argos.db")
+        yield data
 
 
 def prepare(environ: dict[str, str]) -> None:
@@ -186,8 +192,8 @@ def prepare(environ: dict[str, str]) -> None:
 
 @pytest.mark.threat("LOG-5")
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
-def test_a_gate_that_began_alone_sees_every_commit_of_writers_that_come_and_go(database, tmp_path) -> None:
-    data = open_to_nobody(database, tmp_path)
+def test_a_gate_that_began_alone_sees_every_commit_of_writers_that_come_and_go(open_to_nobody) -> None:
+    data = open_to_nobody
     environ = {"ARGOS_DATA_DIR": str(data), "PATH": os.environ["PATH"]}
     prepare(environ)
     reader = subprocess.Popen(
@@ -224,7 +230,7 @@ def test_a_gate_that_began_alone_sees_every_commit_of_writers_that_come_and_go(d
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
 def test_prepare_lets_a_reader_without_write_permission_open_the_database(database, tmp_path) -> None:
-    data = open_to_nobody(database, tmp_path)
+    data = open_to_nobody
     environ = {"ARGOS_DATA_DIR": str(data), "PATH": os.environ["PATH"]}
     alone = read_once(data / "argos.db", environ)
     assert alone.returncode != 0, "the test proves nothing if the reader can open it unprepared"
