@@ -229,7 +229,7 @@ def test_a_gate_that_began_alone_sees_every_commit_of_writers_that_come_and_go(o
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
-def test_prepare_lets_a_reader_without_write_permission_open_the_database(database, tmp_path) -> None:
+def test_prepare_lets_a_reader_without_write_permission_open_the_database(open_to_nobody) -> None:
     data = open_to_nobody
     environ = {"ARGOS_DATA_DIR": str(data), "PATH": os.environ["PATH"]}
     alone = read_once(data / "argos.db", environ)
