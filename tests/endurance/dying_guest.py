@@ -5,17 +5,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
-# What the commands load late; every one of hundreds of forks would load it anew.
-import alembic.command  # noqa: F401
-import argos.backup.restore
-import argos.cli.backup
-import argos.cli.keys
-import argos.cli.parser
-import argos.edge.active_config
-import argos.edge.apply
-import argos.key_rotation  # noqa: F401
 from argos.audit import Actor
 from argos.doctor.database import check_database
 from argos.doctor.key import check_key
@@ -23,6 +15,19 @@ from argos.doctor.record import check_record
 from argos.settings import Settings
 from crash_points import run_apart, steps
 from guest_rig import Guest
+
+# What the commands load late; every one of hundreds of forks would load it anew.
+for _late in (
+    "backup.restore",
+    "cli.backup",
+    "cli.keys",
+    "cli.parser",
+    "edge.active_config",
+    "edge.apply",
+    "key_rotation",
+):
+    import_module(f"argos.{_late}")
+import_module("alembic.command")
 
 KEY, NEXT_KEY = bytes(range(32)), bytes(range(1, 33))
 ACTOR = Actor(kind="cli", name="root")

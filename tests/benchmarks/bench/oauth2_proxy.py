@@ -36,15 +36,15 @@ IDENTITY = "x-auth-request-user"
 # docs/docs/configuration/integrations/caddy.md of the module: its part between the sign-in pages and the upstream.
 CADDYFILE = """
 http://{host} {{
-	forward_auth 127.0.0.1:{port} {{
-		uri /oauth2/auth
-		header_up X-Real-IP {{remote_host}}
-		copy_headers X-Auth-Request-User X-Auth-Request-Email
-		@error status 401
-		handle_response @error {{
-			redir * /oauth2/sign_in?rd={{scheme}}://{{host}}{{uri}}
-		}}
-	}}
+    forward_auth 127.0.0.1:{port} {{
+        uri /oauth2/auth
+        header_up X-Real-IP {{remote_host}}
+        copy_headers X-Auth-Request-User X-Auth-Request-Email
+        @error status 401
+        handle_response @error {{
+            redir * /oauth2/sign_in?rd={{scheme}}://{{host}}{{uri}}
+        }}
+    }}
 }}
 """
 

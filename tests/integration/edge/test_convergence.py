@@ -154,17 +154,31 @@ def status(edge: Edge, *, plain: bool = False) -> int:
         return 0
 
 
-def test_caddy_killed_and_started_with_anything_is_right_within_seconds(watched: Edge, echo: EchoUpstream) -> None:
+WITHIN_S = 5.0
+"""The product's promise after Caddy was started by whomever; a busy machine may miss it twice."""
+
+
+def test_caddy_killed_and_started_with_anything_is_right_within_5_seconds(watched: Edge, echo: EchoUpstream) -> None:
     watched.apply([host(OPEN, echo)])
     assert watched.ask(OPEN).status == 200, "its certificate is made: half-made, Caddy would wait for its own lock"
     fallback = watched.place / "edge/fallback.json"
     fallback.write_text((watched.place / "bootstrap.json").read_text())
     for config in ("bootstrap.json", "edge/fallback.json"):
-        watched.stop(kill=True)
-        watched.start(watched.place / config)
-        until(lambda: status(watched, plain=True) == 308, within=SOON)
-        until(lambda: status(watched) == 200, within=SOON)
+        took = [right_after_a_start(watched, config)]
+        while min(took) > WITHIN_S and len(took) < 3:
+            took.append(right_after_a_start(watched, config))
+        assert min(took) <= WITHIN_S
     assert_one_truth(watched)
+
+
+def right_after_a_start(watched: Edge, config: str) -> float:
+    """Kill Caddy, start it on ``config``; the seconds until both ports serve what is declared."""
+    watched.stop(kill=True)
+    watched.start(watched.place / config)
+    started = time.monotonic()
+    until(lambda: status(watched, plain=True) == 308, within=SOON)
+    until(lambda: status(watched) == 200, within=SOON)
+    return time.monotonic() - started
 
 
 def test_what_somebody_changed_in_caddy_by_hand_is_seen_said_and_mended(watched: Edge, echo: EchoUpstream) -> None:

@@ -94,12 +94,12 @@ class MailServer:
         return "250 OK"
 
     def _authenticate(self, _server: SMTP, _session: Session, _envelope: Envelope, _how: str, data: Any) -> AuthResult:
-        given = cast("LoginPassword", data)
-        password = given.password.decode()
+        assert isinstance(data, LoginPassword)
+        password = data.password.decode()
         self.heard.append(password)
-        if self._accounts.get(given.login.decode()) == password:
+        if self._accounts.get(data.login.decode()) == password:
             return AuthResult(success=True)
-        said = self.auth_says.format(password, base64.b64encode(given.password).decode())
+        said = self.auth_says.format(password, base64.b64encode(data.password).decode())
         return AuthResult(success=False, handled=False, message=said)
 
 

@@ -167,8 +167,10 @@ def _serving(stack: stacks.Stack, run: Run, seconds: float) -> Figures:
         with disturbance(stack, "backing-up", argv, "backed up", core=stack.cores.measured) as disturbed:
             # The load takes most of the core, so that a slice sees a part of one backup; this spreads them over it.
             time.sleep(seconds * (begun % cycles) / cycles)
-            begun += 1
-            yield disturbed
+            try:
+                yield disturbed
+            finally:
+                begun += 1
 
     pairs = compare(
         target,
