@@ -7,21 +7,21 @@ restore verifies the whole chain before it touches anything.
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import json
 import random
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from argos.application import Application
 
 from bench import apart, thousand
 from bench import stack as stacks
-from bench.disturbance import Disturbed, compare
+from bench.disturbance import compare
 from bench.figures import Figures, Run, figure
 from bench.figures.disturbed import disturbance
 from bench.machine import wait_until_quiet
@@ -158,23 +158,12 @@ def _serving(stack: stacks.Stack, run: Run, seconds: float) -> Figures:
     if not run.noisy:
         wait_until_quiet(60)
     cycles = max(1, run.cycles // 2)
-    begun = 0
-
-    @contextlib.contextmanager
-    def backing_up() -> Iterator[Disturbed]:
-        nonlocal begun
-        argv = [*AS_THE_UNIT, sys.executable, "-m", "bench.backing_up"]
-        with disturbance(stack, "backing-up", argv, "backed up", core=stack.cores.measured) as disturbed:
-            # The load takes most of the core, so that a slice sees a part of one backup; this spreads them over it.
-            time.sleep(seconds * (begun % cycles) / cycles)
-            try:
-                yield disturbed
-            finally:
-                begun += 1
-
+    argv = [*AS_THE_UNIT, sys.executable, "-m", "bench.backing_up"]
+    # The load takes most of the core, so that a slice sees a part of one backup; this spreads them over it.
+    phases = itertools.cycle(seconds * number / cycles for number in range(cycles))
     pairs = compare(
         target,
-        backing_up,
+        lambda: disturbance(stack, "backing-up", argv, "backed up", core=stack.cores.measured, after=next(phases)),
         stack,
         cycles=cycles,
         seconds=(run.seconds, run.seconds if run.quick else 5 * run.seconds),

@@ -108,11 +108,11 @@ def _add_people(stack: stacks.Stack) -> list[str]:
 
 @contextlib.contextmanager
 def disturbance(
-    stack: stacks.Stack, name: str, argv: Sequence[str], event: str, *, core: int | None = None
+    stack: stacks.Stack, name: str, argv: Sequence[str], event: str, *, core: int | None = None, after: float = 0.0
 ) -> Iterator[Disturbed]:
     """Run a process that prints a line with ``event`` for each thing it did, on the driving core unless told where.
 
-    Begins once the first was done.
+    Begins ``after`` seconds once the first was done.
 
     Raises:
         AssertionError: it has ended by itself.
@@ -128,6 +128,7 @@ def disturbance(
             patience=60,
         )
         disturbed = Disturbed(pid, lambda: log.read_text(encoding="utf-8").count(event), time.monotonic())
+        time.sleep(after)
         yield disturbed
         if Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "Z":
             raise AssertionError(f"{name} ended by itself: {log.read_text(encoding='utf-8')[-500:]}")
