@@ -169,6 +169,11 @@ def test_each_condition_has_a_word_and_a_time() -> None:
         NAME, "auto", "", "failing", "CA", now - 9, now + 3600, now - 1, "the CA is away", now - 5
     )
     view = view_of(status, now)
-    assert (view.kind, view.word, view.left, view.failed) == ("warn", "renewal fails", "in 1 hour", "2027-01-15 07:59")
-    assert view_of(CertificateStatus(NAME, "auto", "", "missing"), now).until == ""
-    assert view_of(CertificateStatus(NAME, "manual", "a", "expired", not_after=now), now).left == "over"
+    assert (view.kind, view.word) == ("warn", "renewal fails")
+    assert view.until is not None
+    assert view.failed is not None
+    assert (view.until.relative, view.failed.text) == ("in 1 hour", "2027-01-15 07:59 UTC")
+    assert view_of(CertificateStatus(NAME, "auto", "", "missing"), now).until is None
+    over = view_of(CertificateStatus(NAME, "manual", "a", "expired", not_after=now - 7200), now)
+    assert over.until is not None
+    assert (over.word, over.until.relative) == ("expired", "2 hours ago")
