@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import signal
@@ -20,6 +21,7 @@ logger = logging.getLogger(__name__)
 _PANEL_THREADS = 16  # more than may wait for a password hash (application.SIGN_INS_WAITING)
 _ADMIN_THREADS = 3
 _DAMAGED = 3  # the child's exit code
+_END_S = 30.0  # twice what the steps of ending wait together; systemd would wait for 90 s, and a reboot with it
 
 
 def migrate_apart(settings: Settings) -> None:
@@ -88,12 +90,18 @@ def serve(application: Application) -> int:
     while not stop.wait(1.0):
         pass
     logger.info("stopping")
+    end_within(_END_S)
     for door in doors:
         door.stop()
     threads.stop()
     application.leave_checkpoint()
     application.close()
     return 0
+
+
+def end_within(seconds: float) -> None:
+    """End this process with status 1 after so long, whatever holds it up, and say on stderr where each thread was."""
+    faulthandler.dump_traceback_later(seconds, exit=True)
 
 
 def _listeners(application: Application) -> list[listeners.Listener]:
