@@ -1,7 +1,7 @@
 """Run named stages of a suite, a few at once, each with a log and a budget; say how each went.
 
-A stage that takes more than twice its budget is ended. Counts of tests come from pytest's own closing lines; a stage
-without such a line counts as one test.
+A stage that takes more than twice its budget is ended, with the stages that it runs itself. Counts of tests come from
+pytest's own closing lines; a stage without such a line counts as one test.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
 CLOSING = re.compile(
     r"^=*\s*(?:\x1b\[[0-9;]*m)*(\d+ (?:passed|failed|skipped|error)(?:.* in [0-9.]+s.*?|, \d+ failed.*))\s*=*$"
 )
+
+STOPPED: list[int] = []
+"""The signals that told this process to end: after one no stage goes on, and none begins."""
 
 
 @dataclass
@@ -54,10 +57,10 @@ class Stage:
                 start_new_session=True,
             )  # fmt: skip
             try:
-                self.status = process.wait(timeout=2 * self.budget)
+                self.status = self.wait(process)
             except subprocess.TimeoutExpired:
                 self.status = 124
-                log.write(f"\nended: it took more than {2 * self.budget} s, twice its budget\n")
+                log.write(f"\nended: {'interrupted' if STOPPED else self.overdue}\n")
             finally:
                 end(process)
         self.seconds = time.monotonic() - began
@@ -65,6 +68,21 @@ class Stage:
         if self.status:
             tail = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-60:]
             print("\n".join(f"    {line}" for line in tail), flush=True)
+
+    @property
+    def overdue(self) -> str:
+        """Say why it was ended."""
+        return f"it took more than {2 * self.budget} s, twice its budget"
+
+    def wait(self, process: subprocess.Popen[bytes]) -> int:
+        """Return its status; TimeoutExpired when its time is up or everything is to end."""
+        until = time.monotonic() + 2 * self.budget
+        while True:
+            try:
+                return process.wait(timeout=1)
+            except subprocess.TimeoutExpired:
+                if STOPPED or time.monotonic() > until:
+                    raise
 
     @property
     def verdict(self) -> str:
@@ -133,14 +151,26 @@ def budget(name: str) -> int:
     return int(os.environ.get(f"BUDGET_{name}", "600"))
 
 
+def compiled() -> Stage:
+    """Return the stage that compiles Caddy, or finds it compiled; two at once wait for one another."""
+    return Stage("caddy", [sys.executable, str(TOP / "roles/caddy/files/build.py")], budget("GO"))
+
+
 def together(lanes: list[list[Stage]], *, go_on: bool = False) -> bool:
-    """Run lanes side by side, each until a stage fails (``go_on``: past that); say whether all went well."""
+    """Run lanes side by side, each until a stage fails (``go_on``: past that); say whether all went well.
+
+    Exits when this process is told to end, by ctrl-C or SIGTERM, once every stage has been ended.
+    """
     LOGS.mkdir(parents=True, exist_ok=True)
+    STOPPED.clear()  # who was told to end may still clear away
+    # Stages have process groups of their own: neither ctrl-C nor the end of who called this reaches them by itself.
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, lambda signum, _frame: STOPPED.append(signum))
 
     def follow(lane: list[Stage]) -> None:
         for stage in lane:
             stage.run()
-            if stage.status and not go_on:
+            if STOPPED or (stage.status and not go_on):
                 return
 
     threads = [threading.Thread(target=follow, args=(lane,)) for lane in lanes]
@@ -148,6 +178,8 @@ def together(lanes: list[list[Stage]], *, go_on: bool = False) -> bool:
         thread.start()
     for thread in threads:
         thread.join()
+    if STOPPED:
+        sys.exit(128 + STOPPED[0])
     return all(stage.status == 0 for lane in lanes for stage in lane)
 
 

@@ -167,6 +167,7 @@ def check_binary(binary: Path, arch: str) -> None:
         "http.handlers.crowdsec",
         "http.handlers.rate_limit",
         "http.handlers.drop_trailers",
+        "http.handlers.ask_gate",
         "caddy.logging.encoders.lazy_json",
         "http.handlers.host_map",
         "http.handlers.host_answer",
