@@ -32,6 +32,7 @@ type Handler struct {
 	policy   *Policy
 	engine   *engine
 	excluded []exclusion // the policy's and the host's own
+	shares   *shares
 	journal  *journal
 	log      *zap.Logger
 }
@@ -62,6 +63,15 @@ func (h *Handler) attach(app *App) error {
 	}
 	h.policy, h.engine, h.journal = policy, policy.engine, app.journal
 	h.excluded = append(own, policy.excluded...)
+	h.shares = sharesOf(h.HostID)
+	return nil
+}
+
+// Cleanup gives back what Provision took.
+func (h *Handler) Cleanup() error {
+	if h.shares != nil {
+		_, _ = sharesByHost.Delete(h.HostID)
+	}
 	return nil
 }
 
@@ -88,5 +98,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 var (
 	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 )

@@ -79,11 +79,19 @@ func (in *inspection) limit(status int, reason string, err error) error {
 }
 
 func (in *inspection) request() error {
-	if err := in.headers(); err != nil {
+	bodyless := false
+	err := in.inTurn(slots{in.h.shares.requests}, func() error {
+		if err := in.headers(); err != nil {
+			return err
+		}
+		bodyless = !in.tx.IsRequestBodyAccessible() || in.r.Body == nil || in.r.Body == http.NoBody || in.streams()
+		if bodyless {
+			return in.phase2()
+		}
+		return nil
+	})
+	if err != nil || bodyless {
 		return err
-	}
-	if !in.tx.IsRequestBodyAccessible() || in.r.Body == nil || in.r.Body == http.NoBody || in.streams() {
-		return in.phase2()
 	}
 	if b := newMultipartBody(in); b != nil {
 		in.r.Body = b
@@ -135,22 +143,29 @@ func (in *inspection) phase2() error {
 	return in.verdict(it)
 }
 
-// inspectBody waits for a slot and runs phase 2 on b.
-func (in *inspection) inspectBody(b []byte) error {
-	if !in.h.policy.slots.acquire(in.r.Context()) {
+// inTurn waits until every slot is free and inspects. It holds them while the engine works, never while a client sends.
+func (in *inspection) inTurn(s slots, inspect func() error) error {
+	if !s.acquire(in.r.Context()) {
 		counts.busy.Add(1)
-		return in.refuse(http.StatusServiceUnavailable, "busy", errors.New("waf: too many bodies are being inspected"))
+		return in.refuse(http.StatusServiceUnavailable, "busy", errors.New("waf: too many requests are being inspected"))
 	}
-	defer in.h.policy.slots.release()
-	counts.bodies.Add(1)
-	it, _, err := in.tx.WriteRequestBody(b)
-	if err != nil {
-		return in.refuse(http.StatusInternalServerError, "engine", fmt.Errorf("waf: %w", err))
-	}
-	if err := in.verdict(it); err != nil {
-		return err
-	}
-	return in.phase2()
+	defer s.release()
+	return inspect()
+}
+
+// inspectBody waits for its turn and runs phase 2 on b.
+func (in *inspection) inspectBody(b []byte) error {
+	return in.inTurn(append(slots{in.h.shares.bodies}, in.h.policy.slots...), func() error {
+		counts.bodies.Add(1)
+		it, _, err := in.tx.WriteRequestBody(b)
+		if err != nil {
+			return in.refuse(http.StatusInternalServerError, "engine", fmt.Errorf("waf: %w", err))
+		}
+		if err := in.verdict(it); err != nil {
+			return err
+		}
+		return in.phase2()
+	})
 }
 
 // wholeBody inspects a form, JSON, XML or text. The copy handed on is ours, not the engine's: the upstream's transport

@@ -214,7 +214,7 @@ func (b *multipartBody) inspect() error {
 	later := b.in.h.begin(b.in.r)
 	defer later.end()
 	return later.guard(func() error {
-		if err := later.headers(); err != nil {
+		if err := later.inTurn(slots{later.h.shares.requests}, later.headers); err != nil {
 			return err
 		}
 		return later.inspectBody(body)

@@ -10,8 +10,9 @@ import (
 // slotWait is how long a request waits for its turn before it is answered 503.
 const slotWait = 2 * time.Second
 
-// slots bounds how many bodies are inspected at once: inspection costs milliseconds of CPU per KB, and 64 KB bodies from a
-// few clients would otherwise stop everyone.
+// slots bound what is inspected at once: a body costs milliseconds of CPU per KB, and 64 KB bodies from a few clients
+// would otherwise stop everyone. Who needs several takes them in one order: a host's own first, then its policy's, then
+// the process's.
 type slots []chan struct{}
 
 var (

@@ -57,6 +57,7 @@ type edge struct {
 // setup is what a test may change.
 type setup struct {
 	Policy
+	Host     string
 	Own      []Exclusion
 	GRPC     bool
 	AuditLog string
@@ -68,7 +69,10 @@ type option func(*setup)
 func attached(t testing.TB, s *setup) (*App, *Handler, error) {
 	t.Helper()
 	app := &App{AuditLog: s.AuditLog, Policies: map[string]*Policy{"default": &s.Policy}}
-	h := &Handler{Policy: "default", HostID: "photos.home.example", GRPC: s.GRPC, Exclusions: s.Own, log: zap.NewNop()}
+	if s.Host == "" {
+		s.Host = "photos.home.example"
+	}
+	h := &Handler{Policy: "default", HostID: s.Host, GRPC: s.GRPC, Exclusions: s.Own, log: zap.NewNop()}
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
 	t.Cleanup(cancel)
 	err := app.Provision(ctx)
@@ -101,6 +105,7 @@ func serve(t testing.TB, engine string, upstream http.HandlerFunc, options ...op
 	e.Server = httptest.NewServer(through(h, upstream))
 	t.Cleanup(func() {
 		e.Close()
+		_ = h.Cleanup()
 		_ = app.Cleanup()
 	})
 	return e
