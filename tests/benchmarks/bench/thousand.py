@@ -45,7 +45,6 @@ def name(number: int) -> str:
 
 
 LAST = name(HOSTS - 1)
-FLOODED = name(0)
 
 
 def document(hosts: int = HOSTS) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from edge_rig import Edge, free_port
 ROOT = Path(__file__).parents[3]
 HOST = "crs.home.example"
 NEEDED_PERCENT = 99.5
+ONLY = os.environ.get("ARGOS_CRS_ONLY", "")
+"""Run only the tests whose id begins so: a proof that the harness works, and no verdict on the whole."""
 
 # go-ftw finds a test's lines between two requests that carry its marker.
 MARKER = (
@@ -85,6 +88,7 @@ def test_the_rule_sets_own_suite_passes_through_the_edge(edge: Edge, tmp_path: P
         "upstream": f"127.0.0.1:{upstream}",
         "events": edge.context.waf_log,
         "scratch": str(tmp_path),
+        "only": ONLY,
     }
     done = subprocess.run(
         [*suite(), *(f"-{name}={value}" for name, value in places.items())],
@@ -97,6 +101,6 @@ def test_the_rule_sets_own_suite_passes_through_the_edge(edge: Edge, tmp_path: P
     explained = set(re.findall(r"^\| (\d{6}-\d+) \|", (ROOT / "docs/crs-deviations.md").read_text(), re.MULTILINE))
     percent = 100 * (1 - len(result["failed"]) / result["ran"])
     print(f"crs.pass_percent {percent:.2f} of {result['ran']}")
-    assert result["ran"] > 4000
+    assert result["ran"] > (10 if ONLY else 4000)
     assert percent >= NEEDED_PERCENT, result["failed"]
     assert set(result["failed"]) <= explained, "docs/crs-deviations.md lacks these"

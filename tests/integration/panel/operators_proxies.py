@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +14,8 @@ from ports import free_port
 from waiting import until_listening
 
 ROOT = Path(__file__).parents[3]
-CACHE = Path.home() / ".cache" / "argos" / "nginx"
+sys.path.insert(0, str(ROOT / "tests" / "peers"))
+import debian_nginx  # noqa: E402
 
 
 def example(language: str, **addresses: str) -> str:
@@ -62,28 +61,11 @@ def _nginx(place: Path, port: int, argos: str, upstream: str) -> list[str]:
         f"daemon off;\nmaster_process off;\npid {place}/pid;\nerror_log stderr;\n{owner}"
         f"events {{}}\nhttp {{\naccess_log off;\n{scratch}{text}}}\n"
     )
-    return [nginx(), "-p", str(place), "-c", str(place / "nginx.conf"), "-e", "stderr"]
+    binary = debian_nginx.nginx().binary
+    return [str(binary), "-p", str(place), "-c", str(place / "nginx.conf"), "-e", "stderr"]
 
 
 def _traefik(place: Path, port: int, argos: str, upstream: str) -> list[str]:
     (place / "dynamic.yml").write_text(example("yaml", argos=argos, upstream=upstream))
     options = [f"--entryPoints.web.address=127.0.0.1:{port}", f"--providers.file.filename={place / 'dynamic.yml'}"]
     return [os.environ["ARGOS_TRAEFIK_BINARY"], *options, "--global.checkNewVersion=false"]
-
-
-def nginx() -> str:
-    """Return Debian's nginx: the installed one, else unpacked from its package, so that no service is set up."""
-    if found := shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin"):
-        return found
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (CACHE / "complete").exists():
-            fetch = ["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", "nginx"]
-            if subprocess.run(fetch, cwd=CACHE, check=False, capture_output=True).returncode:
-                subprocess.run(["apt-get", "update", "-qq"], check=True)
-                subprocess.run(fetch, cwd=CACHE, check=True)
-            (package,) = CACHE.glob("nginx_*.deb")
-            subprocess.run(["dpkg", "-x", str(package), str(CACHE)], check=True)
-            (CACHE / "complete").touch()
-    return str(CACHE / "usr/sbin/nginx")

@@ -41,7 +41,7 @@ def logins(run: Run) -> Figures:
             target,
             lambda: disturbance(stack, "logins", argv, "signed in"),
             stack,
-            cycles=max(1, run.cycles // 2),
+            cycles=run.cycles,
             seconds=(run.seconds, 2 * run.seconds),
             say=run.say,
             noisy=run.noisy,
@@ -80,7 +80,7 @@ def applies(run: Run) -> Figures:
                 stack, "applier", [sys.executable, "-m", "bench.apart", str(admin), str(path)], "applied"
             ),
             stack,
-            cycles=max(1, run.cycles // 3),
+            cycles=run.cycles,
             seconds=(run.seconds, 5 * run.seconds),
             inside=apart.inside(stack),
             reloads=True,

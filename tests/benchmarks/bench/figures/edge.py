@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import json
-import shutil
 import statistics
-import subprocess
 import time
-from collections.abc import Iterator
 from typing import Any
 
-from bench import apart, thousand
+from bench import apart, floods, thousand
 from bench import stack as stacks
-from bench.disturbance import Disturbed, compare
+from bench.disturbance import compare
 from bench.figures import Figures, Run, figure
-from bench.load import CONNECTIONS
 from bench.machine import rss_mb, wait_until_quiet
 from bench.preflight import check_protected
 from bench.processes import Processes
@@ -42,7 +36,7 @@ def edge(run: Run) -> Figures:
         for caddy in ("thousand", "single"):
             apart.start_upstream(stack, thousand.UPSTREAM_PORT, caddy)
         figures |= _last(stack, run)
-        figures |= _flood(stack, run)
+        figures |= _under(stack, run, floods.LIMITED) | _under(stack, run, floods.INSPECTED)
     return figures
 
 
@@ -120,58 +114,19 @@ def _last(stack: stacks.Stack, run: Run) -> Figures:
     return {"edge.last_of_1000_over_single": samples.ratio("thousand", "single")}
 
 
-def _flood(stack: stacks.Stack, run: Run) -> Figures:
-    """One host over its limit on as many connections again, while another host is visited."""
+def _under(stack: stacks.Stack, run: Run, flood: floods.Flood) -> Figures:
+    """What a visitor of the last host feels while another host is flooded."""
     pairs = compare(
         stack.target(thousand.LAST, caddy="thousand"),
-        lambda: _flooding(stack),
+        lambda: floods.flooding(stack, "thousand", flood),
         stack,
-        cycles=max(1, run.cycles // 3),
+        cycles=run.cycles,
         seconds=(run.seconds, run.seconds),
         inside=apart.inside(stack, "thousand"),
         say=run.say,
         noisy=run.noisy,
     )
-    return {"edge.p99_under_flood_ratio": pairs.p99_ratio()}
-
-
-@contextlib.contextmanager
-def _flooding(stack: stacks.Stack) -> Iterator[Disturbed]:
-    wrk = shutil.which("wrk") or "wrk"
-    # The visitor's wrk shares its core with the flood's, which must not be what slows it.
-    argv = [
-        "nice",
-        "-n",
-        "19",
-        wrk,
-        "-t1",
-        f"-c{CONNECTIONS}",
-        "-d60s",
-        "-H",
-        f"Host: {thousand.FLOODED}",
-        "http://127.0.0.1:80/",
-    ]
-    core = str(stack.cores.driving)
-    process = subprocess.Popen(
-        [*apart.inside(stack, "thousand"), "taskset", "-c", core, *argv], stdout=subprocess.DEVNULL
-    )
-    try:
-        time.sleep(0.3)
-        begun = time.monotonic()
-        with apart.visiting(stack, "thousand"):
-            _check_limited(stack.ports["thousand"])
-        yield Disturbed(process.pid, lambda: int(time.monotonic() - begun) + 1, begun)
-        if process.poll() is not None:
-            raise AssertionError("the flood ended by itself")
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _check_limited(port: int) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request("GET", "/", headers={"Host": thousand.FLOODED})
-    status = connection.getresponse().status
-    connection.close()
-    if status != 429:
-        raise AssertionError(f"the flooded host answers {status}, not 429: it is not over its limit")
+    return {
+        f"edge.p99_under_{flood.name}_ratio": pairs.p99_ratio(),
+        f"edge.{flood.name}_per_s": pairs.events_per_s(),
+    }

@@ -25,9 +25,14 @@ from bench.load import LoadFailed
 from bench.machine import cpu_seconds
 from bench.processes import Processes
 
+sys.path.insert(0, str(stacks.CHECKOUT / "tests" / "peers"))
+import debian_nginx
+
 MODULE = stacks.CHECKOUT / "roles/caddy/files/argos-caddy"
 CONNECTIONS = 2  # as many bodies as one core inspects at once: more would measure the queue
 NAMES = ("none", "pl1", "pl2")
+MODSECURITY = {1: "modsecurity", 2: "modsecurity_pl2"}
+"""An nginx of its own for each paranoia level."""
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
 
@@ -73,8 +78,9 @@ def waf(run: Run) -> Figures:
     """``waf.<request>_…``: GET, JSON of 1 to 64 KB, a form with a 1 MB file, a 20 MB file; memory under 200 bodies."""
     with Processes(run.directory) as processes:
         stack = stacks.Stack(run.directory, run.cores, processes, stacks.find_caddy())
-        bases = {"modsecurity": _nginx(stack)} | _caddy(stack)
-        pids = dict.fromkeys(NAMES, stack.pids["caddy"]) | {"modsecurity": stack.pids["modsecurity"]}
+        _upstream(stack)
+        bases = {name: _nginx(stack, name, level) for level, name in MODSECURITY.items()} | _caddy(stack)
+        pids = {name: stack.pids[name] for name in MODSECURITY.values()} | dict.fromkeys(NAMES, stack.pids["caddy"])
         _blocks(bases)
         figures: Figures = {}
         for name, shape in SHAPES.items():
@@ -84,8 +90,10 @@ def waf(run: Run) -> Figures:
             for path in ("pl1", "pl2"):
                 figures[f"waf.{name}_{path}_over_none"] = _ratio(rates, path, "none")
                 figures[f"waf.{name}_{path}_cpu_us"] = statistics.median(used[path])
-            figures[f"waf.{name}_over_modsecurity"] = _ratio(rates, "pl1", "modsecurity")
-            figures[f"waf.{name}_modsecurity_cpu_us"] = statistics.median(used["modsecurity"])
+            for level, peer in MODSECURITY.items():
+                suffix = "" if level == 1 else f"_pl{level}"
+                figures[f"waf.{name}{suffix}_over_modsecurity"] = _ratio(rates, f"pl{level}", peer)
+                figures[f"waf.{name}{suffix}_modsecurity_cpu_us"] = statistics.median(used[peer])
             run.say("  ".join(f"{key} {value:.2f}" for key, value in figures.items() if f".{name}_" in key))
         return figures | _memory(stack.pids["caddy"], bases["pl1"])
 
@@ -251,42 +259,40 @@ def _upstream(stack: stacks.Stack) -> None:
     _start_nginx(stack, "upstream", server, stack.cores.driving, "")
 
 
-def _nginx(stack: stacks.Stack) -> Base:
+def _nginx(stack: stacks.Stack, name: str, paranoia: int) -> Base:
     """Debian's nginx with ModSecurity, on the Core Rule Set files that are compiled into argos-caddy."""
-    _upstream(stack)
-    stack.ports["modsecurity"] = port = stacks.free_port()
-    rules = stack.directory / "modsecurity.conf"
-    rules.write_text("\n".join(_rules(stack)), encoding="utf-8")
+    stack.ports[name] = port = stacks.free_port()
+    rules = stack.directory / f"{name}.conf"
+    rules.write_text("\n".join(_rules(stack, paranoia)), encoding="utf-8")
     server = (
         f"server {{ listen 127.0.0.1:{port}; client_max_body_size 0; modsecurity on; modsecurity_rules_file {rules};"
         f" location / {{ proxy_http_version 1.1; proxy_set_header Connection ''; proxy_pass http://behind; }} }}"
         f" upstream behind {{ server 127.0.0.1:{stack.ports['upstream']}; keepalive 32; }}"
     )
-    module = Path("/usr/lib/nginx/modules/ngx_http_modsecurity_module.so")
-    if not module.exists():
-        raise FileNotFoundError(f"{module}: apt-get install nginx-light libnginx-mod-http-modsecurity")
-    _start_nginx(stack, "modsecurity", server, stack.cores.measured, f"load_module {module};")
+    _start_nginx(stack, name, server, stack.cores.measured, f"load_module {debian_nginx.nginx().modsecurity_module};")
     return port, "modsecurity.bench.example"
 
 
-def _rules(stack: stacks.Stack) -> Iterator[str]:
+def _rules(stack: stacks.Stack, paranoia: int) -> Iterator[str]:
     crs = _rule_set() / "rules"
-    copied = stack.directory / "crs"
+    copied = stack.directory / f"crs-{paranoia}"
     shutil.copytree(crs / "@owasp_crs", copied, copy_function=shutil.copyfile)
     for file in copied.glob("*.conf"):
         # ModSecurity's parser wants actions of the last rule of a chain too.
         text = re.sub(r'(?m)^(\s+SecRule \S+ "(?:[^"\\]|\\.)*")$', r'\1 "t:none"', file.read_text(encoding="utf-8"))
         file.chmod(0o644)
         file.write_text(text, encoding="utf-8")
-    recommended = Path("/etc/nginx/modsecurity.conf").read_text(encoding="utf-8")
+    settings = debian_nginx.nginx().settings
+    recommended = (settings / "modsecurity.conf").read_text(encoding="utf-8")
     recommended = re.sub(r"(?m)^SecRuleEngine .*", "SecRuleEngine On", recommended)
     recommended = re.sub(r"(?m)^SecAuditEngine .*", "SecAuditEngine Off", recommended)
     recommended = re.sub(r"(?m)^SecRequestBodyLimit .*", "SecRequestBodyLimit 134217728", recommended)
-    yield re.sub(r"(?m)^SecUnicodeMapFile (\S+)", r"SecUnicodeMapFile /etc/nginx/unicode.mapping", recommended)
+    yield re.sub(r"(?m)^SecUnicodeMapFile (\S+)", f"SecUnicodeMapFile {settings}/unicode.mapping", recommended)
     yield (crs / "@crs-setup.conf.example").read_text(encoding="utf-8")
     # What the edge's policy allows too, or the 20 MB file would be refused.
     types = "|application/x-www-form-urlencoded| |multipart/form-data| |application/json| |application/octet-stream|"
     yield f"SecAction \"id:900220,phase:1,pass,nolog,t:none,setvar:'tx.allowed_request_content_type={types}'\""
+    yield f'SecAction "id:900000,phase:1,pass,nolog,t:none,setvar:tx.blocking_paranoia_level={paranoia}"'
     yield f"Include {copied}/*.conf"
 
 
@@ -304,6 +310,7 @@ def _rule_set() -> Path:
 
 
 def _start_nginx(stack: stacks.Stack, name: str, server: str, core: int, load: str) -> None:
+    nginx = debian_nginx.nginx()
     place = stack.directory / f"nginx-{name}"
     place.mkdir()
     paths = " ".join(
@@ -317,8 +324,8 @@ def _start_nginx(stack: stacks.Stack, name: str, server: str, core: int, load: s
     )
     stack.pids[name] = stack.processes.start(
         name,
-        ["/usr/sbin/nginx", "-p", str(place), "-c", str(config)],
+        [str(nginx.binary), "-p", str(place), "-c", str(config), "-e", str(place / "error.log")],
         core=core,
-        environ={"PATH": "/usr/sbin:/usr/bin:/bin"},
+        environ=nginx.environ,
         ready=lambda: stacks.listens(stack.ports[name]),
     )
