@@ -125,6 +125,15 @@ def _caddys_view(name: str, caddy_socket: Path, key: str) -> Finding:
         return Finding(name, "failed", f"Caddy's last answer from LAPI is {age} s old: {error}.", look)
     if view.get("state_error"):
         return Finding(name, "failed", "Caddy cannot save its decisions: a restart would forget them.", look)
+    left_out = view.get("left_out")
+    if isinstance(left_out, int) and left_out > 0:
+        return Finding(
+            name,
+            "failed",
+            f"{left_out} bans are not enforced: Caddy holds {view.get('decisions', 0)} and has room for no more of "
+            "their kind. Those it held before stay.",
+            "Unsubscribe from a blocklist that you can do without; Caddy looks for room every 10 minutes.",
+        )
     return Finding(name, "ok", f"{view.get('decisions', 0)} decisions; Caddy heard from LAPI {age} s ago.")
 
 

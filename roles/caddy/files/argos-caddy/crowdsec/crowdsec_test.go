@@ -315,6 +315,8 @@ func TestHostileDecisionsAreIgnored(t *testing.T) {
 		func(d *models.Decision) { d.Duration = text("-1h") }, func(d *models.Decision) { d.Duration = text("soon") },
 		func(d *models.Decision) { d.Duration = nil }, func(d *models.Decision) { d.Type = nil },
 		func(d *models.Decision) { d.Value = text("203.0.113.7/99") }, func(d *models.Decision) { d.Type = text("throttle") },
+		func(d *models.Decision) { d.Value = text("0.0.0.0/0") }, func(d *models.Decision) { d.Value = text("::/0") },
+		func(d *models.Decision) { d.Value = text("203.0.113.7/7") }, func(d *models.Decision) { d.Value = text("::ffff:0:0/96") },
 	} {
 		d := good()
 		change(d)

@@ -73,7 +73,7 @@ func (d *decisions) banned(ip netip.Addr, now time.Time) bool {
 }
 
 // changed returns the table after one answer of LAPI. full answers hold everything: what they do not name is gone.
-// ignored counts what is no ban of an address or range (captchas, scopes like country). It takes time in proportion to
+// ignored counts what is no ban of an address or range (captchas, scopes like country), or of one too wide. It takes time in proportion to
 // the table and the answer, whatever the answer says, and ends early with ctx.
 func (d *decisions) changed(ctx context.Context, answer *models.DecisionsStreamResponse, full bool, now time.Time) (after *decisions, ignored int, err error) {
 	if !full && len(answer.New)+len(answer.Deleted) == 0 && d.soonest > now.Unix() {
@@ -193,7 +193,19 @@ func parse(x *models.Decision, now time.Time) (ban, bool) {
 		return ban{}, false
 	}
 	p, ok := prefix(x)
+	if ok && tooWide(p) {
+		ok = false
+	}
 	return ban{ID: x.ID, Until: now.Add(left).Unix(), Shared: isShared(x), at: p}, ok
+}
+
+// tooWide tells of a range that can only be a mistake: a list that holds 0.0.0.0/0 would shut everybody out (DEP-4). The
+// runtime makes none so wide either.
+func tooWide(p netip.Prefix) bool {
+	if p.Addr().Is4() {
+		return p.Bits() < 8
+	}
+	return p.Bits() < 16
 }
 
 // isShared goes by the origin, as LAPI gives it: CAPI is the community's list, lists:NAME one that is subscribed to.
