@@ -78,7 +78,7 @@ def answering(path: Path, answer: Callable[[socket.socket, Callable[[], bool]], 
 def test_a_peer_that_drips_is_given_up_at_the_deadline(
     tmp_path: Path, drip: Callable[[socket.socket, Callable[[], bool]], None]
 ) -> None:
-    """Each piece comes well within any timeout of one read; without an end for all, the whole answer would be waited for."""
+    """Each piece comes well within the time of one read; only an end for all of it ends this."""
     path = tmp_path / "admin.sock"
     with answering(path, drip):
         with pytest.raises(CaddyUnreachable, match="timed out"):

@@ -23,16 +23,17 @@ def tail(log: Path, limit: int) -> bytes:
         descriptor = os.open(log, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as problem:
         if problem.errno in {errno.ELOOP, errno.ENXIO}:  # a link; a socket
-            raise OSError(errno.EINVAL, "it is no plain file", str(log)) from None
+            raise _no_file(log) from None
         raise
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "it is no plain file", str(log))
-    except OSError:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
-        raise
+        raise _no_file(log)
     with os.fdopen(descriptor, "rb") as file:
         file.seek(max(0, status.st_size - limit))
         end = file.read(limit)
     return end.partition(b"\n")[2] if status.st_size > limit else end
+
+
+def _no_file(log: Path) -> OSError:
+    return OSError(errno.EINVAL, "it is no plain file", str(log))

@@ -452,7 +452,9 @@ def test_early_hints_of_an_upstream_are_left_out(edge: Edge, echo: EchoUpstream)
 def test_an_upstream_clears_its_own_site_only(edge: Edge, echo: EchoUpstream) -> None:
     """Cookies are cleared for the whole registrable domain: the panel's, and every published host's."""
     declare(edge, echo)
-    planted = "".join(f"clear-site-data={value}&" for value in ("%22cookies%22,%22cache%22", "%22*%22", "%22storage%22"))
+    planted = "".join(
+        f"clear-site-data={value}&" for value in ("%22cookies%22,%22cache%22", "%22*%22", "%22storage%22")
+    )
     assert edge.ask(HOST, f"/answer?{planted}").all("Clear-Site-Data") == ['"cache", "storage"']
     assert edge.ask(HOST, "/answer?clear-site-data=%22*%22").all("Clear-Site-Data") == []
 

@@ -144,9 +144,7 @@ def test_the_journal_holds_no_credentials_when_an_upstream_fails(
 ) -> None:
     """Caddy writes the request beside an answer that was cut off and beside an upstream that is gone."""
     gone = {"name": "gone.home.example", "upstreams": [{"url": f"http://127.0.0.1:{free_port()}"}]}
-    edge.apply(
-        [{**gone, "access_log": logged}, {"name": HOST, "upstreams": [{"url": echo.url}], "access_log": logged}]
-    )
+    edge.apply([{**gone, "access_log": logged}, {"name": HOST, "upstreams": [{"url": echo.url}], "access_log": logged}])
     planted = "planted-credential"
     headers = "".join(
         f"{name}: {planted}\r\n"
