@@ -87,7 +87,7 @@ class EchoHandler(BaseHTTPRequestHandler):
     upstream: EchoUpstream
 
     def answer(self) -> None:
-        """Any request; ``/held`` waits for the test, ``/events``, ``/download``, ``/cut``, ``/hints`` do as they say."""
+        """Any; ``/held`` waits for the test, ``/events``, ``/download``, ``/cut``, ``/hints`` are as they say."""
         path = urlsplit(self.path).path
         self.upstream.seen(path, self.headers.get("Host", ""))
         if path == "/held":
