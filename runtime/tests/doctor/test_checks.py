@@ -166,6 +166,8 @@ def crowdsec(**view: object) -> bytes:
         (200, crowdsec(seconds_since_answer=None), "failed", "no answer"),
         (200, crowdsec(running=False), "warning", "enforces no bans"),
         (200, crowdsec(state_error="disk full"), "failed", "cannot save"),
+        (200, crowdsec(left_out=0), "ok", "4 s ago"),
+        (200, crowdsec(left_out=12), "failed", "12 bans are not enforced"),
         (403, crowdsec(), "failed", "refuses the bouncer's key"),
         (500, crowdsec(), "failed", "answers 500"),
     ],

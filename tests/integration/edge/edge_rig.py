@@ -87,7 +87,7 @@ class EchoHandler(BaseHTTPRequestHandler):
     upstream: EchoUpstream
 
     def answer(self) -> None:
-        """Any request; ``/held`` waits for the test, ``/events``, ``/download``, ``/hints`` are what they say."""
+        """Any; ``/held`` waits for the test, ``/events``, ``/download``, ``/cut``, ``/hints`` are as they say."""
         path = urlsplit(self.path).path
         self.upstream.seen(path, self.headers.get("Host", ""))
         if path == "/held":
@@ -97,6 +97,9 @@ class EchoHandler(BaseHTTPRequestHandler):
             return
         if path == "/download":
             self.download()
+            return
+        if path == "/cut":
+            self.cut()
             return
         if path == "/hints":
             self.wfile.write(b"HTTP/1.1 103 Early Hints\r\nSet-Cookie: argos_session=planted\r\n\r\n")
@@ -110,7 +113,7 @@ class EchoHandler(BaseHTTPRequestHandler):
         self.send_response(self.upstream.statuses.get(path) or int(query.get("status", ["200"])[0]))
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
-        for name in ("set-cookie", "x-powered-by"):
+        for name in ("set-cookie", "clear-site-data", "x-powered-by"):
             for value in query.get(name, []):
                 self.send_header(name, value)
         self.end_headers()
@@ -134,6 +137,14 @@ class EchoHandler(BaseHTTPRequestHandler):
         self.end_headers()
         for _unused in range(0, DOWNLOAD, 65536):
             self.wfile.write(bytes(65536))
+
+    def cut(self) -> None:
+        """Ten bytes of a thousand, and the end."""
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b"0123456789")
+        self.close_connection = True
 
     def read_body(self) -> int:
         """Read the body and count it; trailers are merged into the headers, as some servers do."""

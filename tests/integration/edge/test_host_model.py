@@ -448,6 +448,17 @@ def test_early_hints_of_an_upstream_are_left_out(edge: Edge, echo: EchoUpstream)
     assert b"argos_session" not in received
 
 
+@pytest.mark.threat("AUT-3")
+def test_an_upstream_clears_its_own_site_only(edge: Edge, echo: EchoUpstream) -> None:
+    """Cookies are cleared for the whole registrable domain: the panel's, and every published host's."""
+    declare(edge, echo)
+    planted = "".join(
+        f"clear-site-data={value}&" for value in ("%22cookies%22,%22cache%22", "%22*%22", "%22storage%22")
+    )
+    assert edge.ask(HOST, f"/answer?{planted}").all("Clear-Site-Data") == ['"cache", "storage"']
+    assert edge.ask(HOST, "/answer?clear-site-data=%22*%22").all("Clear-Site-Data") == []
+
+
 def test_raw_handlers_run_before_the_upstream_and_are_told_of(edge: Edge, echo: EchoUpstream) -> None:
     raw = {"handler": "headers", "request": {"set": {"X-Raw": ["{http.request.method}"], "X-Auth-User": ["root"]}}}
     outcome = edge.apply([{"name": HOST, "upstreams": [{"url": echo.url}], "raw_handlers": [raw]}])

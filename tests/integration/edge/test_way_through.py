@@ -249,6 +249,23 @@ def test_a_websocket_passes_and_outlives_a_reload(edge: Edge, echo: EchoUpstream
         assert stream.recv(65536) == b"echo two\n"
 
 
+@pytest.mark.threat("FWD-1")
+@pytest.mark.threat("FWD-3")
+@pytest.mark.parametrize("host", [OPEN, GUARDED])
+def test_no_request_opens_a_connection_to_the_upstream_for_others(
+    edge: Edge, echo: EchoUpstream, gate: Gate, host: str
+) -> None:
+    """Over HTTP/2 in a tunnel a client could send any request, with any identity, past sign-on and WAF."""
+    edge.apply(hosts(echo))
+    for protocol in ("h2c", "H2c", "websocket, h2c", "websocket\r\nUpgrade: h2c", "HTTP/2.0", "TLS/1.2"):
+        for listed in ("Upgrade", "Upgrade, HTTP2-Settings"):
+            headers = f"Connection: {listed}\r\nUpgrade: {protocol}\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+            answer = edge.ask(host, "/pub", headers)
+            assert "upgrade" not in answer.received().names(), protocol
+    for target in ("/pub", f"{host}:443", "127.0.0.1:22"):
+        assert edge.ask(host, target, method="CONNECT").status == 405, target
+
+
 @pytest.mark.threat("FWD-3")
 def test_a_denied_websocket_is_no_websocket(edge: Edge, echo: EchoUpstream, gate: Gate) -> None:
     edge.apply(hosts(echo))

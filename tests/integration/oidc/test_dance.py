@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from argos.oidc.starts import MOST
 from dance import audit, declare_provider, new_browser, refresh_target, sign_in, start
 from hostile_provider import SECRET, HostileProvider
 from panel_runtime import GUARDED, Browser, Runtime, set_cookies
@@ -283,3 +284,32 @@ def test_a_second_factor_here_is_asked_unless_the_provider_says_it_was_used(
     browser = new_browser(runtime)
     assert refresh_target(sign_in(browser, provider).text) == "/"
     assert browser.get("/").status_code == 200
+
+
+@pytest.mark.threat("OIDC-1")
+def test_no_other_page_spends_its_visitors_sign_ins(runtime: Runtime, provider: HostileProvider) -> None:
+    """An address may begin only so many: images, frames and windows that another site sends here begin none."""
+    browser = new_browser(runtime)
+    pending = runtime.rows("SELECT count(*) FROM oidc_pending")
+    foreign: list[tuple[dict[str, str], int]] = [
+        ({"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "no-cors", "Sec_Fetch_Dest": "image"}, 403),
+        ({"Sec_Fetch_Site": "same-site", "Sec_Fetch_Mode": "cors", "Sec_Fetch_Dest": "empty"}, 403),
+        ({"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "iframe"}, 403),
+        ({"Sec_Fetch_Site": "same-site", "Sec_Fetch_Mode": "websocket"}, 403),
+        ({"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document"}, 303),
+        ({"Sec_Fetch_Site": "same-site", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document"}, 303),
+    ]
+    for number in range(MOST + len(foreign)):
+        headers, status = foreign[number % len(foreign)]
+        answer = browser.get("/oidc/start?rd=%2Fpassword", **headers)
+        assert answer.status_code == status, headers
+        if status == 303:
+            assert answer.headers["Location"] == "/login?rd=%2Fpassword"
+    assert runtime.rows("SELECT count(*) FROM oidc_pending") == pending
+    assert not browser.cookies
+    own = {"Sec_Fetch_Site": "same-origin", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document"}
+    assert browser.get("/oidc/start", **own).status_code == 302
+    typed = {**own, "Sec_Fetch_Site": "none"}
+    answer = browser.get("/oidc/start?rd=%2Fpassword", **typed)
+    assert answer.status_code == 302
+    assert browser.get(provider.callback(answer.headers["Location"]), Sec_Fetch_Site="cross-site").status_code == 200

@@ -102,6 +102,7 @@ def _crowdsec(application: Application, *, enabled: bool) -> dict[str, Any]:
     return {
         "enabled": enabled,
         "decisions": view.get("decisions"),
+        "left_out": view.get("left_out"),
         "seconds_since_answer": view.get("seconds_since_answer"),
         "refused": view.get("refused"),
         "error": application.scrubber.scrub(shown_error(view)) or None,
@@ -109,12 +110,18 @@ def _crowdsec(application: Application, *, enabled: bool) -> dict[str, Any]:
 
 
 def _kept_by_caddy(socket: Path) -> list[dict[str, Any]]:
-    """Whom the rate limits remember; nothing while Caddy does not tell."""
-    counts = _asked(socket, "/argos/rate_limit")
-    if counts is None:
-        return []
-    row = {"name": "caddy: rate limits", "kind": "map", "rows": counts["keys"], "bound": counts["most_keys"]}
-    return [{**row, "swept_at": None}]
+    """Whom the rate limits remember and the bans that the edge holds; nothing while Caddy does not tell."""
+    asked = (
+        ("rate limits", "/argos/rate_limit", "keys", "most_keys"),
+        ("bans", "/argos/crowdsec", "decisions", "most"),
+    )
+    rows = []
+    for name, target, count, bound in asked:
+        counts = _asked(socket, target)
+        if counts is not None and counts.get(bound):  # no bound: the edge enforces no bans
+            row = {"name": f"caddy: {name}", "kind": "map", "rows": counts[count], "bound": counts[bound]}
+            rows.append({**row, "swept_at": None})
+    return rows
 
 
 def _asked(socket: Path, target: str) -> dict[str, Any] | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import os
 from pathlib import Path
 
 from argos.doctor.finding import Finding
+from argos.log_tail import tail
 
 _TAIL = 256 * 1024
 _ENOUGH = 20
@@ -27,7 +27,7 @@ def check_clients(access_log: Path) -> Finding:
     """
     name = "client addresses"
     try:
-        seen = _addresses(_tail(access_log))
+        seen = _addresses(tail(access_log, _TAIL))
     except FileNotFoundError:
         return Finding(name, "ok", "Nothing has been requested yet.")
     except OSError as error:
@@ -47,20 +47,13 @@ def check_clients(access_log: Path) -> Finding:
     return Finding(name, "ok", f"{len(distinct)} distinct in the last {len(seen)} requests.")
 
 
-def _tail(path: Path) -> bytes:
-    with path.open("rb") as log:
-        size = log.seek(0, os.SEEK_END)
-        log.seek(max(0, size - _TAIL))
-        return log.read(_TAIL)
-
-
-def _addresses(tail: bytes) -> list[str]:
+def _addresses(lines: bytes) -> list[str]:
     found = []
-    for line in tail.splitlines():
+    for line in lines.splitlines():
         try:
             entry = json.loads(line)
             address = entry["request"]["client_ip"]
-        except (ValueError, KeyError, TypeError):  # the first line is cut; others are not requests
+        except (ValueError, KeyError, TypeError):  # a line that a crash cut; others are not requests
             continue
         if isinstance(address, str):
             found.append(address)

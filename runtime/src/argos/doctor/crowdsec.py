@@ -123,9 +123,25 @@ def _caddys_view(name: str, caddy_socket: Path, key: str) -> Finding:
         return Finding(name, "failed", f"Caddy has had no answer from LAPI since it started: {error}.", look)
     if age > _ANSWER_AGE:
         return Finding(name, "failed", f"Caddy's last answer from LAPI is {age} s old: {error}.", look)
+    return _bans_held(name, view, look) or Finding(
+        name, "ok", f"{view.get('decisions', 0)} decisions; Caddy heard from LAPI {age} s ago."
+    )
+
+
+def _bans_held(name: str, view: dict[str, Any], look: str) -> Finding | None:
+    """What keeps Caddy, which has LAPI's answer, from enforcing all of it for good."""
     if view.get("state_error"):
         return Finding(name, "failed", "Caddy cannot save its decisions: a restart would forget them.", look)
-    return Finding(name, "ok", f"{view.get('decisions', 0)} decisions; Caddy heard from LAPI {age} s ago.")
+    left_out = view.get("left_out")
+    if isinstance(left_out, int) and left_out > 0:
+        return Finding(
+            name,
+            "failed",
+            f"{left_out} bans are not enforced: Caddy holds {view.get('decisions', 0)} and has room for no more of "
+            "their kind. Those it held before stay.",
+            "Unsubscribe from a blocklist that you can do without; Caddy looks for room every 10 minutes.",
+        )
+    return None
 
 
 def shown_error(view: dict[str, Any], *secrets: str) -> str:

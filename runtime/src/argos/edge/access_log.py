@@ -2,7 +2,8 @@
 
 Never a ``net`` writer: a reader that is connected and does not read blocks requests.
 Credentials stay out: Caddy itself redacts Cookie, Set-Cookie, Authorization and
-Proxy-Authorization; other headers and parameters that carry them are cut here.
+Proxy-Authorization; other headers and parameters that carry them are cut here. That
+holds for the journal too: Caddy writes the whole request beside an upstream's failure.
 """
 
 from __future__ import annotations
@@ -30,14 +31,6 @@ _SECRET_HEADERS = (
 
 def logging(context: RenderContext) -> dict[str, Any]:
     """The top-level ``logging`` block."""
-    cut_query = {
-        "filter": "query",
-        "actions": [{"type": "replace", "parameter": name, "value": "REDACTED"} for name in _SECRET_PARAMETERS],
-    }
-    fields: dict[str, Any] = {f"request>headers>{name}": {"filter": "delete"} for name in _SECRET_HEADERS}
-    fields["request>uri"] = cut_query
-    fields["request>headers>Referer"] = cut_query
-    fields["resp_headers>Location"] = cut_query
     return {
         "logs": {
             # PERF: reverse_proxy makes a logger of every request it passes on; lazy_json encodes only what is written.
@@ -46,7 +39,7 @@ def logging(context: RenderContext) -> dict[str, Any]:
                 "encoder": {
                     "format": "scrubbed",
                     "directory": context.credentials_dir,
-                    "wrap": {"format": "lazy_json"},
+                    "wrap": {"format": "lazy_json", "wrap": _without_credentials({"format": "json"})},
                 },
                 "exclude": [f"http.log.access.{LOGGER}"],
             },
@@ -59,15 +52,24 @@ def logging(context: RenderContext) -> dict[str, Any]:
                     "roll_keep": 5,
                     "roll_keep_days": 14,
                 },
-                "encoder": {
-                    "format": "filter",
-                    "wrap": {"format": "json", "time_format": "rfc3339_nano"},
-                    "fields": fields,
-                },
+                "encoder": _without_credentials({"format": "json", "time_format": "rfc3339_nano"}),
                 "include": [f"http.log.access.{LOGGER}"],
             },
         }
     }
+
+
+def _without_credentials(wrapped: dict[str, Any]) -> dict[str, Any]:
+    """An encoder of entries that hold a request: ``wrapped``, less what opens something."""
+    cut_query = {
+        "filter": "query",
+        "actions": [{"type": "replace", "parameter": name, "value": "REDACTED"} for name in _SECRET_PARAMETERS],
+    }
+    fields: dict[str, Any] = {f"request>headers>{name}": {"filter": "delete"} for name in _SECRET_HEADERS}
+    fields["request>uri"] = cut_query
+    fields["request>headers>Referer"] = cut_query
+    fields["resp_headers>Location"] = cut_query
+    return {"format": "filter", "wrap": wrapped, "fields": fields}
 
 
 def server_logs() -> dict[str, Any]:

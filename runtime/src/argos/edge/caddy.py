@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from argos import unix_http
 from argos.errors import ArgosError
-from argos.unix_http import ANSWER_LIMIT, UnixConnection
 
 LOAD_TIMEOUT_S = 10
 _CERTIFICATES = "/argos/certificates"
@@ -37,7 +37,7 @@ class CaddyAdmin:
 
     Args:
         path: Caddy's admin socket.
-        timeout: seconds that one request may wait.
+        timeout: seconds that one request may take, its answer included.
     """
 
     def __init__(self, path: Path, timeout: float = LOAD_TIMEOUT_S) -> None:
@@ -150,16 +150,11 @@ class CaddyAdmin:
             raise CaddyUnreachable(f"Caddy's admin API does not answer JSON on {path}") from None
 
     def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
-        connection = UnixConnection(self._path, self._timeout)
         try:
-            connection.request(method, path, body, headers)
-            response = connection.getresponse()
-            return response.status, response.read(ANSWER_LIMIT)
+            return unix_http.exchange(self._path, method, path, body, headers, timeout=self._timeout)
         except (OSError, http.client.HTTPException) as reason:
             text = str(reason) or type(reason).__name__
             raise CaddyUnreachable(f"Caddy does not answer at {self._path}: {text}") from reason
-        finally:
-            connection.close()
 
 
 def _reason(body: bytes) -> str:

@@ -7,13 +7,13 @@ limits, and shown through :func:`printable`.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from argos.errors import NotFound, Unavailable
+from argos.log_tail import tail
 
 TAIL = 2 * 1024 * 1024
 """Bytes of the log's end that are looked at: some thousand events."""
@@ -97,15 +97,11 @@ def _newest_first(log: Path) -> Iterator[Event]:
 
 def _tail(log: Path) -> bytes:
     try:
-        with log.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            file.seek(max(0, size - TAIL))
-            tail = file.read(TAIL)
+        return tail(log, TAIL)
     except FileNotFoundError:
         return b""
     except OSError as problem:
         raise Unavailable(f"{log}: {problem.strerror}") from None
-    return tail.partition(b"\n")[2] if size > TAIL else tail
 
 
 def printable(text: str, limit: int = 300) -> str:

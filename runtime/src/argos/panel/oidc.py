@@ -12,7 +12,7 @@ from argos.errors import ArgosError
 from argos.oidc.break_glass import switched
 from argos.oidc.errors import NotAllowed, ProviderRefused, ProviderUnavailable, TokenRejected, UnknownState
 from argos.oidc.pending import LIFETIME, Ticket
-from argos.panel import cookies, forms, pages
+from argos.panel import cookies, forms, origin, pages
 from argos.panel.access import Door
 from argos.panel.second_factor import session_of
 from argos.panel.sign_in import USER_AGENT_LIMIT, safe_target, write_cookies
@@ -37,12 +37,25 @@ class Start:
         self._application = application
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Begin, and send the browser away."""
+        """Begin, and send the browser away.
+
+        APPSEC: each beginning counts against the visitor's address, so no other page may begin one for them: not by
+        images, and not by sending a window here, which is shown the button.
+
+        Raises:
+            falcon.HTTPForbidden: it is not opened as a page.
+        """
         door = Door.of(req)
-        try:
-            start = self._application.oidc.begin(
-                _redirect_uri(door), safe_target(door, forms.return_url(req)), door.visit.address
+        target = safe_target(door, forms.return_url(req))
+        if not origin.is_page_visit(req.get_header("Sec-Fetch-Mode"), req.get_header("Sec-Fetch-Dest")):
+            raise falcon.HTTPForbidden(
+                title="Not opened as a page", description="Open the sign-in page and press the provider's button there."
             )
+        if origin.began_elsewhere(req.get_header("Sec-Fetch-Site")):
+            resp.status, resp.location = falcon.HTTP_303, f"/login?rd={quote(target, safe='')}"
+            return
+        try:
+            start = self._application.oidc.begin(_redirect_uri(door), target, door.visit.address)
         except ArgosError as error:
             show_problem(resp, self._application, error)
             return

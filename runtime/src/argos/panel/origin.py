@@ -24,3 +24,16 @@ def is_own(method: str, origin: str | None, sec_fetch_site: str | None, own_orig
     if origin is not None:
         return origin.lower() == own_origin.lower()
     return sec_fetch_site is not None
+
+
+def is_page_visit(sec_fetch_mode: str | None, sec_fetch_dest: str | None) -> bool:
+    """Tell whether a browser opens this address as a page in a tab, not as an image, in a frame or by a script.
+
+    Where the browser does not say (plain HTTP), it counts as one.
+    """
+    return sec_fetch_mode in {None, "navigate"} and sec_fetch_dest in {None, "document"}
+
+
+def began_elsewhere(sec_fetch_site: str | None) -> bool:
+    """Tell whether another site or a sibling host sent the browser here; one that was typed in was not sent."""
+    return sec_fetch_site in {"cross-site", "same-site"}

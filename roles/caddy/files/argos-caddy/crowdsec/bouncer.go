@@ -18,6 +18,7 @@ import (
 
 const (
 	saveEvery     = 5 * time.Second
+	askAllAgain   = 10 * time.Minute // while some found no room: by then there may be
 	complainAgain = 10 * time.Minute
 	keyBytes      = 4096
 )
@@ -96,6 +97,7 @@ func (b *bouncer) loop(ctx context.Context) {
 		full    = true
 		unsaved bool
 		lastRun time.Time
+		asked   time.Time // for everything
 	)
 	defer func() {
 		if unsaved {
@@ -107,7 +109,13 @@ func (b *bouncer) loop(ctx context.Context) {
 		if k := resolve(s.key); k != key || client == nil { // read again each time: a key made later needs no reload
 			key, client, full = k, b.client(k), true
 		}
+		if b.table.Load().leftOut > 0 && b.now().Sub(asked) >= askAllAgain {
+			full = true
+		}
 		if client != nil {
+			if full {
+				asked = b.now()
+			}
 			changed, err := b.poll(ctx, client, full)
 			full = err != nil
 			unsaved = unsaved || changed
@@ -161,10 +169,17 @@ func (b *bouncer) poll(ctx context.Context, client *lapi, full bool) (changed bo
 		return false, err
 	}
 	before := b.table.Load()
-	after, ignored := before.changed(answer, full, b.now())
+	after, ignored, err := before.changed(ctx, answer, full, b.now())
+	if err != nil {
+		return false, err
+	}
 	b.table.Store(after)
 	b.answered(len(answer.New), len(answer.Deleted), ignored, full)
-	return len(answer.New)+len(answer.Deleted) > 0 || before.table.Size() != after.table.Size(), nil
+	if after.leftOut > 0 && before.leftOut == 0 {
+		b.log.Error("there is no room for all of CrowdSec's decisions; what stood before stays, the rest is left out",
+			zap.Int("left_out", after.leftOut), zap.Int("held", after.size()))
+	}
+	return after != before, nil
 }
 
 func (b *bouncer) answered(added, deleted, ignored int, full bool) {

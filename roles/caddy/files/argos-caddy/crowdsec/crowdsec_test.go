@@ -284,7 +284,7 @@ func TestManyDecisionsAreHeldAndFound(t *testing.T) {
 		value := netip.AddrFrom4([4]byte{100, byte(i >> 16), byte(i >> 8), byte(i)}).String()
 		answer.New = append(answer.New, &models.Decision{ID: int64(i + 1), Type: &kind, Duration: &duration, Value: &value})
 	}
-	d, ignored := noDecisions().changed(answer, true, now)
+	d, ignored := changed(t, noDecisions(), answer, true, now)
 	if d.size() != 20_000 || ignored != 0 {
 		t.Fatalf("%d held, %d ignored", d.size(), ignored)
 	}
@@ -293,11 +293,11 @@ func TestManyDecisionsAreHeldAndFound(t *testing.T) {
 		t.Error("found wrongly")
 	}
 	wide, until := "100.0.0.0/8", "8h"
-	d, _ = d.changed(&models.DecisionsStreamResponse{New: []*models.Decision{{ID: 99_999, Type: &kind, Duration: &until, Value: &wide}}}, false, now)
+	d, _ = changed(t, d, &models.DecisionsStreamResponse{New: []*models.Decision{{ID: 99_999, Type: &kind, Duration: &until, Value: &wide}}}, false, now)
 	if !d.banned(netip.MustParseAddr("100.0.78.31"), now.Add(5*time.Hour)) {
 		t.Error("the range around an expired address is not in force")
 	}
-	d, _ = d.changed(&models.DecisionsStreamResponse{}, false, now.Add(9*time.Hour))
+	d, _ = changed(t, d, &models.DecisionsStreamResponse{}, false, now.Add(9*time.Hour))
 	if d.size() != 0 {
 		t.Errorf("%d expired decisions are kept", d.size())
 	}
@@ -315,12 +315,14 @@ func TestHostileDecisionsAreIgnored(t *testing.T) {
 		func(d *models.Decision) { d.Duration = text("-1h") }, func(d *models.Decision) { d.Duration = text("soon") },
 		func(d *models.Decision) { d.Duration = nil }, func(d *models.Decision) { d.Type = nil },
 		func(d *models.Decision) { d.Value = text("203.0.113.7/99") }, func(d *models.Decision) { d.Type = text("throttle") },
+		func(d *models.Decision) { d.Value = text("0.0.0.0/0") }, func(d *models.Decision) { d.Value = text("::/0") },
+		func(d *models.Decision) { d.Value = text("203.0.113.7/7") }, func(d *models.Decision) { d.Value = text("::ffff:0:0/96") },
 	} {
 		d := good()
 		change(d)
 		bad = append(bad, d)
 	}
-	d, ignored := noDecisions().changed(&models.DecisionsStreamResponse{New: bad, Deleted: bad}, false, time.Now())
+	d, ignored := changed(t, noDecisions(), &models.DecisionsStreamResponse{New: bad, Deleted: bad}, false, time.Now())
 	if d.size() != 0 || ignored != len(bad) {
 		t.Errorf("%d held, %d of %d ignored", d.size(), ignored, len(bad))
 	}

@@ -1,8 +1,9 @@
 package crowdsec
 
 import (
+	"context"
+	"math"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -10,139 +11,211 @@ import (
 	"github.com/gaissmai/bart"
 )
 
+// The table's bounds (DAT-4). What does not find room is left out and counted, and asked for again later; what stands
+// stays until it ends or LAPI takes it back. Nothing that comes later drives a ban out, so a flood cannot lift one. Bans
+// of shared lists, by far the most, may take only their part: an operator's ban and a scenario's find room beside them.
+const (
+	mostBans   = 250_000
+	mostShared = mostBans / 10 * 9
+	checkEvery = 1024 // decisions between two looks at whether anybody still wants the table
+)
+
 // ban is one decision. An address or a range may have several: from a scenario, from a list, from an operator.
 type ban struct {
-	ID    int64 `json:"id"`
-	Until int64 `json:"until"` // Unix seconds
+	ID     int64 `json:"id"`
+	Until  int64 `json:"until"`            // Unix seconds
+	Shared bool  `json:"shared,omitempty"` // of a list that others keep: the community's, a subscription's
+	at     netip.Prefix
+}
+
+// key is what a decision is known by: its id, or its place when LAPI gives it none.
+type key struct {
+	id int64
+	at netip.Prefix
+}
+
+func (b ban) key() key {
+	if b.ID != 0 {
+		return key{id: b.ID}
+	}
+	return key{at: b.at}
 }
 
 // decisions is an immutable table from address or range to its bans. Lookups take no lock; changes make a new table.
 type decisions struct {
-	table *bart.Table[[]ban]
-	where map[int64]netip.Prefix // decision id → the prefix it stands at
+	bans    map[key]ban
+	shared  int                // how many of them are of shared lists
+	until   *bart.Table[int64] // when the last ban at a place ends: all that a request needs to know
+	soonest int64              // Unix seconds: when the first of them ends
+	// leftOut counts bans that found no room since LAPI last told everything.
+	leftOut int
 }
 
 func noDecisions() *decisions {
-	return &decisions{table: new(bart.Table[[]ban]), where: map[int64]netip.Prefix{}}
+	return &decisions{bans: map[key]ban{}, until: new(bart.Table[int64]), soonest: math.MaxInt64}
 }
 
 // banned tells whether any ban of the address itself or of a range around it is still in force.
 func (d *decisions) banned(ip netip.Addr, now time.Time) bool {
-	bans, ok := d.table.Lookup(ip)
+	until, ok := d.until.Lookup(ip)
 	if !ok {
 		return false
 	}
-	if inForce(bans, now.Unix()) {
+	if until > now.Unix() {
 		return true
 	}
-	for _, bans := range d.table.Supernets(netip.PrefixFrom(ip, ip.BitLen())) { // rare: the longest match has expired
-		if inForce(bans, now.Unix()) {
+	for _, until := range d.until.Supernets(netip.PrefixFrom(ip, ip.BitLen())) { // rare: the longest match has expired
+		if until > now.Unix() {
 			return true
 		}
 	}
 	return false
 }
 
-func inForce(bans []ban, now int64) bool {
-	return slices.ContainsFunc(bans, func(b ban) bool { return b.Until > now })
-}
-
 // changed returns the table after one answer of LAPI. full answers hold everything: what they do not name is gone.
-// ignored counts what is no ban of an address or range (captchas, scopes like country).
-func (d *decisions) changed(answer *models.DecisionsStreamResponse, full bool, now time.Time) (after *decisions, ignored int) {
+// ignored counts what is no ban of an address or range (captchas, scopes like country), or of one too wide. It takes time in proportion to
+// the table and the answer, whatever the answer says, and ends early with ctx.
+func (d *decisions) changed(ctx context.Context, answer *models.DecisionsStreamResponse, full bool, now time.Time) (after *decisions, ignored int, err error) {
+	if !full && len(answer.New)+len(answer.Deleted) == 0 && d.soonest > now.Unix() {
+		return d, 0, nil // PERF: nearly every answer
+	}
+	step := stepper{ctx: ctx}
 	after = noDecisions()
 	if !full {
-		after = d.unexpired(now)
-		for _, x := range answer.Deleted {
-			after.remove(x)
-		}
-	}
-	for _, x := range answer.New {
-		p, b, ok := parse(x, now)
-		if !ok {
-			ignored++
-			continue
-		}
-		after.add(p, b)
-	}
-	return after, ignored
-}
-
-// unexpired copies the bans that are still in force.
-func (d *decisions) unexpired(now time.Time) *decisions {
-	after := noDecisions()
-	for p, bans := range d.table.All() {
-		for _, b := range bans {
-			if b.Until > now.Unix() {
-				after.add(p, b)
+		after.leftOut = d.leftOut
+		gone := taken(answer.Deleted)
+		for k, b := range d.bans {
+			if b.Until > now.Unix() && !gone[k] && !gone[key{at: b.at}] {
+				after.add(b)
+			}
+			if step.stop() {
+				return d, 0, ctx.Err()
 			}
 		}
 	}
-	return after
-}
-
-func (d *decisions) add(p netip.Prefix, b ban) {
-	if b.ID != 0 {
-		d.drop(b.ID)
-		d.where[b.ID] = p
-	}
-	bans, _ := d.table.Get(p)
-	d.table.Insert(p, append(slices.Clone(bans), b))
-}
-
-// remove takes away the one decision that LAPI names, and leaves the others on the same address.
-func (d *decisions) remove(x *models.Decision) {
-	if x == nil {
-		return
-	}
-	if x.ID != 0 {
-		d.drop(x.ID)
-		return
-	}
-	if p, ok := prefix(x); ok { // an answer without ids can only mean the whole address
-		bans, _ := d.table.Get(p)
-		for _, b := range bans {
-			delete(d.where, b.ID)
+	var fresh []ban
+	for _, x := range answer.New {
+		b, ok := parse(x, now)
+		_, held := d.bans[b.key()]
+		switch {
+		case !ok:
+			ignored++
+		case held: // what stands has its place before what is new
+			after.add(b)
+		default:
+			fresh = append(fresh, b)
 		}
-		d.table.Delete(p)
+		if step.stop() {
+			return d, 0, ctx.Err()
+		}
 	}
+	for _, b := range fresh {
+		after.add(b)
+		if step.stop() {
+			return d, 0, ctx.Err()
+		}
+	}
+	if err := after.index(&step); err != nil {
+		return d, 0, err
+	}
+	return after, ignored, nil
 }
 
-func (d *decisions) drop(id int64) {
-	p, ok := d.where[id]
-	if !ok {
-		return
+// taken is what LAPI takes back: single decisions, and whole places where it names no id.
+func taken(deleted []*models.Decision) map[key]bool {
+	gone := make(map[key]bool, len(deleted))
+	for _, x := range deleted {
+		if x == nil {
+			continue
+		}
+		if x.ID != 0 {
+			gone[key{id: x.ID}] = true
+		} else if p, ok := prefix(x); ok {
+			gone[key{at: p}] = true
+		}
 	}
-	delete(d.where, id)
-	bans, _ := d.table.Get(p)
-	left := slices.DeleteFunc(slices.Clone(bans), func(b ban) bool { return b.ID == id })
-	if len(left) == 0 {
-		d.table.Delete(p)
+	return gone
+}
+
+// add holds a ban, unless there is no room. One that is held already is replaced.
+func (d *decisions) add(b ban) {
+	k := b.key()
+	was, held := d.bans[k]
+	switch {
+	case held:
+		b.Shared = was.Shared
+		if b.ID == 0 { // several without an id at one place: the last to end stands for all
+			b.Until = max(b.Until, was.Until)
+		}
+	case len(d.bans) >= mostBans, b.Shared && d.shared >= mostShared:
+		d.leftOut++
 		return
+	case b.Shared:
+		d.shared++
 	}
-	d.table.Insert(p, left)
+	d.bans[k] = b
+}
+
+// index makes the table that requests are looked up in.
+func (d *decisions) index(step *stepper) error {
+	d.until, d.soonest = new(bart.Table[int64]), math.MaxInt64
+	for _, b := range d.bans {
+		d.soonest = min(d.soonest, b.Until)
+		d.until.Modify(b.at, func(until int64, _ bool) (int64, bool) { return max(until, b.Until), false })
+		if step.stop() {
+			return step.ctx.Err()
+		}
+	}
+	return nil
 }
 
 // size counts decisions, not addresses.
-func (d *decisions) size() int {
-	n := 0
-	for _, bans := range d.table.All() {
-		n += len(bans)
-	}
-	return n
+func (d *decisions) size() int { return len(d.bans) }
+
+// stepper looks now and then whether the work is still wanted.
+type stepper struct {
+	ctx  context.Context
+	done int
+}
+
+func (s *stepper) stop() bool {
+	s.done++
+	return s.done%checkEvery == 0 && s.ctx.Err() != nil
 }
 
 // parse reads one decision. Its end is kept in our own time: the ban ends by itself when LAPI never says so.
-func parse(x *models.Decision, now time.Time) (netip.Prefix, ban, bool) {
+func parse(x *models.Decision, now time.Time) (ban, bool) {
 	if x == nil || x.Type == nil || !strings.EqualFold(*x.Type, "ban") || x.Duration == nil {
-		return netip.Prefix{}, ban{}, false
+		return ban{}, false
 	}
 	left, err := time.ParseDuration(*x.Duration)
 	if err != nil || left <= 0 {
-		return netip.Prefix{}, ban{}, false
+		return ban{}, false
 	}
 	p, ok := prefix(x)
-	return p, ban{ID: x.ID, Until: now.Add(left).Unix()}, ok
+	if ok && tooWide(p) {
+		ok = false
+	}
+	return ban{ID: x.ID, Until: now.Add(left).Unix(), Shared: isShared(x), at: p}, ok
+}
+
+// tooWide tells of a range that can only be a mistake: a list that holds 0.0.0.0/0 would shut everybody out (DEP-4). The
+// runtime makes none so wide either.
+func tooWide(p netip.Prefix) bool {
+	if p.Addr().Is4() {
+		return p.Bits() < 8
+	}
+	return p.Bits() < 16
+}
+
+// isShared goes by the origin, as LAPI gives it: CAPI is the community's list, lists:NAME one that is subscribed to.
+// What has no origin, or one unknown here, counts as made here.
+func isShared(x *models.Decision) bool {
+	if x.Origin == nil {
+		return false
+	}
+	origin := strings.ToLower(*x.Origin)
+	return origin == "capi" || origin == "lists" || strings.HasPrefix(origin, "lists:")
 }
 
 func prefix(x *models.Decision) (netip.Prefix, bool) {

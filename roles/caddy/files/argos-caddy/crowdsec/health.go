@@ -77,8 +77,10 @@ type Report struct {
 	StateError         string `json:"state_error"` // why decisions cannot be saved
 	Polls              int64  `json:"polls"`
 	Failures           int64  `json:"failures"`
-	Ignored            int    `json:"ignored"` // of the last answer: no bans of addresses
-	Refused            int64  `json:"refused"` // requests answered 403
+	Ignored            int    `json:"ignored"`  // of the last answer: no bans of addresses
+	LeftOut            int    `json:"left_out"` // bans that found no room in the table
+	Most               int    `json:"most"`     // bans that have room
+	Refused            int64  `json:"refused"`  // requests answered 403
 }
 
 func init() { counters.Publish("crowdsec", func() any { return report() }) }
@@ -91,8 +93,9 @@ func report() Report {
 	h, now := &b.health, b.now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r := Report{Running: true, Decisions: b.table.Load().size(), Error: h.err, StateError: h.saveErr, Polls: h.polls,
-		Failures: h.failures, Ignored: h.ignored, Refused: refused.Load()}
+	d := b.table.Load()
+	r := Report{Running: true, Decisions: d.size(), Error: h.err, StateError: h.saveErr, Polls: h.polls,
+		Failures: h.failures, Ignored: h.ignored, LeftOut: d.leftOut, Most: mostBans, Refused: refused.Load()}
 	if !h.lastGood.IsZero() {
 		age := int64(now.Sub(h.lastGood).Seconds())
 		r.SecondsSinceAnswer = &age

@@ -1,6 +1,7 @@
 package crowdsec
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,10 +28,8 @@ type savedBan struct {
 // save writes the table, so that a power cut leaves the old file or the new one.
 func (d *decisions) save(path string, now time.Time) (err error) {
 	state := saved{Saved: now.UTC().Format(time.RFC3339), Decisions: []savedBan{}}
-	for p, bans := range d.table.All() {
-		for _, b := range bans {
-			state.Decisions = append(state.Decisions, savedBan{p.String(), b})
-		}
+	for _, b := range d.bans {
+		state.Decisions = append(state.Decisions, savedBan{b.at.String(), b})
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
@@ -74,8 +73,9 @@ func load(path string, now time.Time) (*decisions, error) {
 	}
 	for _, s := range state.Decisions {
 		if p, ok := parsePrefix(s.Value); ok && s.Until > now.Unix() {
-			d.add(p, s.ban)
+			s.at = p
+			d.add(s.ban)
 		}
 	}
-	return d, nil
+	return d, d.index(&stepper{ctx: context.Background()})
 }

@@ -3,6 +3,7 @@ package hosts
 import (
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -11,9 +12,10 @@ import (
 
 func init() { caddy.RegisterModule(Answer{}) }
 
-// Answer keeps back what a published application must not say: cookies that name one of the edge's own (AUT-3), and
-// interim answers such as 103 Early Hints, whose fields no later handler would look at (RFC 9110 §15.2 lets a proxy
-// leave them out).
+// Answer keeps back what a published application must not say: cookies that name one of the edge's own, and
+// Clear-Site-Data for cookies, which a browser clears for the whole registrable domain, the panel's among them (AUT-3);
+// both in trailers too. And interim answers such as 103 Early Hints, whose fields no later handler would look at (RFC 9110
+// §15.2 lets a proxy leave them out).
 type Answer struct{}
 
 // CaddyModule names the module.
@@ -23,8 +25,15 @@ func (Answer) CaddyModule() caddy.ModuleInfo {
 
 // ServeHTTP hands on a writer that looks at the header just before it goes out.
 func (Answer) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	return next.ServeHTTP(&answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}, r)
+	err := next.ServeHTTP(&answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}, r)
+	for _, name := range neverTrailers { // those that were not announced
+		delete(w.Header(), http.TrailerPrefix+name)
+	}
+	return err
 }
+
+// neverTrailers are fields that have no place behind a body, where we could not look at them any more.
+var neverTrailers = [...]string{clearSiteData, "Set-Cookie"}
 
 type answerWriter struct {
 	*caddyhttp.ResponseWriterWrapper
@@ -39,6 +48,8 @@ func (w *answerWriter) WriteHeader(status int) {
 	if !w.wroteHeader {
 		w.wroteHeader = true
 		dropPlanted(w.Header())
+		keepOwnSite(w.Header())
+		announceLess(w.Header())
 	}
 	w.ResponseWriterWrapper.WriteHeader(status)
 }
@@ -81,6 +92,53 @@ func dropPlanted(header http.Header) {
 	} else if kept < len(cookies) {
 		header["Set-Cookie"] = cookies[:kept]
 	}
+}
+
+const clearSiteData = "Clear-Site-Data"
+
+// keepOwnSite leaves of Clear-Site-Data what concerns the application's own origin. Whatever else it says goes, "cookies"
+// and "*" in any spelling, and what browsers may one day understand.
+func keepOwnSite(header http.Header) {
+	lines, there := header[clearSiteData]
+	if !there {
+		return
+	}
+	var kept []string
+	for _, line := range lines {
+		for part := range strings.SplitSeq(line, ",") { // as browsers do, without regard to quotes
+			switch part = strings.Trim(part, " \t"); part {
+			case `"cache"`, `"storage"`, `"executionContexts"`, `"clientHints"`, `"prefetchCache"`, `"prerenderCache"`:
+				kept = append(kept, part)
+			}
+		}
+	}
+	if kept == nil {
+		delete(header, clearSiteData)
+		return
+	}
+	header[clearSiteData] = []string{strings.Join(kept, ", ")}
+}
+
+// announceLess takes names out of Trailer; net/http sends only the announced ones.
+func announceLess(header http.Header) {
+	lines, there := header["Trailer"]
+	if !there {
+		return
+	}
+	var kept []string
+	for _, line := range lines {
+		for name := range strings.SplitSeq(line, ",") {
+			name = http.CanonicalHeaderKey(strings.TrimSpace(name))
+			if name != "" && !slices.Contains(neverTrailers[:], name) {
+				kept = append(kept, name)
+			}
+		}
+	}
+	if kept == nil {
+		delete(header, "Trailer")
+		return
+	}
+	header["Trailer"] = kept
 }
 
 // isOurs looks for our names without regard to case, behind a leading "=" (a nameless cookie whose value a browser

@@ -45,10 +45,13 @@ func (m *HostMap) Provision(ctx caddy.Context) error {
 var errNoPath = errors.New("the request's target is no path")
 
 // ServeHTTP runs the host's routes, and no handler after this one when there are any. A target like "x:.evil.example",
-// which Go takes for an opaque URL, is refused: behind "https://home.example" it would name another host.
+// which Go takes for an opaque URL, is refused: behind "https://home.example" it would name another host. So is a tunnel.
 func (m *HostMap) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if r.URL.Opaque != "" {
 		return caddyhttp.Error(http.StatusBadRequest, errNoPath)
+	}
+	if err := refuseTunnels(r); err != nil {
+		return caddyhttp.Error(http.StatusMethodNotAllowed, err)
 	}
 	routes, found := m.find(r.Host)
 	if !found {

@@ -75,6 +75,55 @@ func TestATargetThatIsNoPathIsRefused(t *testing.T) {
 	}
 }
 
+// FWD-1, FWD-3: behind an Upgrade to HTTP/2 the upstream would take any number of requests that passed nobody.
+func TestNoRequestOpensATunnelForOthers(t *testing.T) {
+	m, err := provisioned(t, `{"hosts":{"a.example.com":[]}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		lines []string
+		kept  bool
+	}{
+		{[]string{"h2c"}, false}, {[]string{"H2C"}, false}, {[]string{" h2c "}, false}, {[]string{"websocket, h2c"}, false},
+		{[]string{"websocket", "h2c"}, false}, {[]string{"HTTP/2.0"}, false}, {[]string{"TLS/1.2, HTTP/1.1"}, false},
+		{[]string{"h2"}, false}, {[]string{",h2c"}, false},
+		{[]string{"websocket"}, true}, {[]string{"tcp"}, true}, {[]string{"SPDY/3.1"}, true},
+		{[]string{"tailscale-control-protocol"}, true}, {nil, false},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Host = "a.example.com"
+		if r.Header["Connection"] = []string{"Upgrade"}; c.lines != nil {
+			r.Header["Upgrade"] = c.lines
+		}
+		w := served(t, m, r, func(http.ResponseWriter, *http.Request) {})
+		if _, kept := r.Header["Upgrade"]; kept != c.kept || w.Code != http.StatusOK {
+			t.Errorf("%q: kept %v, status %d", c.lines, kept, w.Code)
+		}
+	}
+	for name, c := range map[string]struct {
+		major, want int
+		proto, said string
+	}{
+		"HTTP/1.1":                     {1, 405, "HTTP/1.1", ""},
+		"HTTP/1.1 that says websocket": {1, 405, "HTTP/1.1", "websocket"},
+		"HTTP/2":                       {2, 405, "HTTP/2.0", ""},
+		"HTTP/2, another protocol":     {2, 405, "HTTP/2.0", "connect-udp"},
+		"HTTP/2, WebSocket":            {2, 200, "HTTP/2.0", "websocket"},
+		"HTTP/3":                       {3, 405, "HTTP/3.0", "websocket"},
+		"HTTP/3, WebSocket":            {3, 200, "websocket", ""},
+	} {
+		r := httptest.NewRequest(http.MethodConnect, "/", nil)
+		r.Host, r.ProtoMajor, r.Proto = "a.example.com", c.major, c.proto
+		if c.said != "" {
+			r.Header[":protocol"] = []string{c.said}
+		}
+		if got := served(t, m, r, func(http.ResponseWriter, *http.Request) {}); got.Code != c.want {
+			t.Errorf("%s: %d, want %d", name, got.Code, c.want)
+		}
+	}
+}
+
 func TestWhatIsNoRouteIsRefusedWithItsHost(t *testing.T) {
 	_, err := provisioned(t, `{"hosts":{"a.example.com":[{"handle":[{"handler":"no_such"}]}]}}`)
 	if err == nil || !strings.Contains(err.Error(), `host "a.example.com"`) {

@@ -1,8 +1,11 @@
-// Package lazylog is caddy.logging.encoders.lazy_json: the JSON encoder, which encodes an object only for an entry that
-// is written.
+// Package lazylog is caddy.logging.encoders.lazy_json: the JSON encoder, or one around it, which encodes an object only
+// for an entry that is written.
 package lazylog
 
 import (
+	"encoding/json"
+	"fmt"
+
 	"go.uber.org/zap"
 	"go.uber.org/zap/buffer"
 	"go.uber.org/zap/zapcore"
@@ -20,6 +23,10 @@ type Encoder struct {
 	zapcore.Encoder `json:"-"`
 	logging.LogEncoderConfig
 
+	// Wrapped makes the lines; none: the JSON encoder. Caddy's filter encoder belongs inside, here: around this one it would
+	// write a kept object's fields to the wrong line.
+	Wrapped json.RawMessage `json:"wrap,omitempty" caddy:"namespace=caddy.logging.encoders inline_key=format"`
+
 	pending []zapcore.Field
 }
 
@@ -28,8 +35,16 @@ func (Encoder) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "caddy.logging.encoders.lazy_json", New: func() caddy.Module { return new(Encoder) }}
 }
 
-// Provision sets up the JSON encoder behind it.
-func (e *Encoder) Provision(caddy.Context) error {
+// Provision sets up the encoder behind it.
+func (e *Encoder) Provision(ctx caddy.Context) error {
+	if e.Wrapped != nil {
+		made, err := ctx.LoadModule(e, "Wrapped")
+		if err != nil {
+			return fmt.Errorf("the wrapped encoder: %w", err)
+		}
+		e.Encoder = made.(zapcore.Encoder)
+		return nil
+	}
 	e.Encoder = zapcore.NewJSONEncoder(e.ZapcoreEncoderConfig())
 	return nil
 }

@@ -79,3 +79,62 @@ func TestAnObjectIsEncodedOnlyForAnEntryThatIsWritten(t *testing.T) {
 		t.Errorf("encoded %d times for one entry", times)
 	}
 }
+
+// secretive is an object whose fields a filter knows.
+type secretive struct{ times *int }
+
+func (s secretive) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	*s.times++
+	enc.AddString("uri", "/a?token=SENTINEL&page=2")
+	return enc.AddObject("headers", zapcore.ObjectMarshalerFunc(func(enc zapcore.ObjectEncoder) error {
+		enc.AddString("X-Api-Key", "SENTINEL")
+		enc.AddString("Accept", "text/html")
+		return nil
+	}))
+}
+
+// Caddy's filter inside it sees what is kept, in the line that it belongs to, and no other line; still nothing is encoded
+// for what is not written.
+func TestAFilterInsideCutsWhatIsKept(t *testing.T) {
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+	defer cancel()
+	encoder := new(Encoder)
+	raw := `{"wrap":{"format":"filter","wrap":{"format":"json"},"fields":{"request>headers>X-Api-Key":{"filter":"delete"},
+		"request>uri":{"filter":"query","actions":[{"type":"replace","parameter":"token","value":"REDACTED"}]}}}}`
+	if err := json.Unmarshal([]byte(raw), encoder); err != nil {
+		t.Fatal(err)
+	}
+	if err := encoder.Provision(ctx); err != nil {
+		t.Fatal(err)
+	}
+	times, out := 0, new(zaptest.Buffer)
+	base := zap.New(zapcore.NewCore(encoder, out, zapcore.InfoLevel))
+	logger := base.With(zap.String("upstream", "a:80"), zap.Object("request", secretive{&times}))
+	logger.Debug("unseen")
+	if times != 0 {
+		t.Fatalf("encoded %d times before anything was written", times)
+	}
+	logger.Warn("first", zap.Int("status", 502))
+	base.Error("second", zap.Object("request", secretive{&times})) // as Caddy's server logs an error: at once
+	base.Info("third")
+	want := map[string]any{"uri": "/a?page=2&token=REDACTED", "headers": map[string]any{"Accept": "text/html"}}
+	lines := out.Lines()
+	if len(lines) != 3 {
+		t.Fatalf("%d lines: %q", len(lines), lines)
+	}
+	for number, line := range lines {
+		var read map[string]any
+		if err := json.Unmarshal([]byte(line), &read); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		if got, there := read["request"]; number < 2 && !reflect.DeepEqual(got, any(want)) || number == 2 && there {
+			t.Errorf("line %d holds the request %v, want %v", number, got, want)
+		}
+		if _, there := read["upstream"]; there != (number == 0) {
+			t.Errorf("line %d: %s", number, line)
+		}
+	}
+	if err := (&Encoder{Wrapped: json.RawMessage(`{"format":"none such"}`)}).Provision(ctx); err == nil {
+		t.Error("an encoder that does not exist was taken")
+	}
+}
