@@ -56,7 +56,7 @@ options:
     suboptions:
       algorithm:
         description:
-        - How to choose among several upstreams. V(ip_hash) uses the client's real address. Weights count with V(round_robin).
+        - How to choose an upstream. V(ip_hash) uses the client's real address. Weights count with V(round_robin).
         - The default is V(round_robin).
         type: str
         choices:
@@ -371,8 +371,8 @@ options:
     suboptions:
       mode:
         description:
-        - V(internal) uses Caddy's own CA, V(auto) obtains certificates by ACME, V(manual) uses a declared certificate,
-          V(off) serves plain HTTP.
+        - V(internal) uses Caddy's own CA, V(auto) an ACME CA, V(manual) a declared certificate. V(off) serves plain
+          HTTP.
         - The default is V(internal).
         type: str
         choices:
@@ -519,8 +519,7 @@ options:
             suboptions:
               algorithm:
                 description:
-                - How to choose among several upstreams. V(ip_hash) uses the client's real address. Weights count
-                  with V(round_robin).
+                - How to choose an upstream. V(ip_hash) uses the client's real address. Weights count with V(round_robin).
                 - The default is V(round_robin).
                 type: str
                 choices:

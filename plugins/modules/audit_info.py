@@ -14,7 +14,7 @@ description:
 options:
   kind:
     description:
-      - How the change was made. With V(ansible), V(socket) and V(cli), the actor's name is only what the caller claimed.
+      - How the change was made. With V(ansible), V(socket) and V(cli), the actor's name is a claim.
     type: str
     choices: [person, token, ansible, socket, cli, system]
   actor:

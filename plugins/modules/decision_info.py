@@ -65,7 +65,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 decisions:
-  description: The decisions. C(seconds) is the time left, C(scenario) the scenario, or the reason of a ban made by hand.
+  description: The decisions. C(seconds) is the time left, C(scenario) the scenario, or the reason given by hand.
   returned: success
   type: list
   elements: dict

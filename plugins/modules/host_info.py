@@ -10,7 +10,7 @@ module: host_info
 short_description: Read the hosts that an edge publishes
 version_added: 0.1.0
 description:
-  - Returns the declared hosts, with defaults filled in. It contains no secrets; declarations only refer to them by name.
+  - Returns the declared hosts, with defaults filled in. It contains no secrets, only their names.
 author:
   - The Argos developers (@argos-edge)
 options:

@@ -57,7 +57,7 @@ options:
   password:
     description:
       - The password. The guest itself compares it with the stored one; it is never read back or shown.
-      - A new account without a password signs in with a provider, or by a link from C(argos user reset-password --link).
+      - A new account without a password signs in with a provider, or with C(argos user reset-password --link).
     type: str
   update_password:
     description:
