@@ -230,7 +230,7 @@ options:
             type: bool
           auto_provision:
             description:
-            - Create accounts for people who are allowed to sign in. Needs an allowlist or O(settings.oidc.allow_anyone).
+            - Create accounts for people who may sign in. Requires an allowlist or O(settings.oidc.allow_anyone).
             - The default is V(false).
             type: bool
           groups_claim:
@@ -272,8 +272,8 @@ options:
             type: int
           security:
             description:
-            - V(starttls) connects in the clear and switches to TLS, V(tls) connects with TLS. Both verify the certificate.
-              If it is not valid, neither the password nor a message is sent.
+            - V(starttls) connects in the clear and switches to TLS, V(tls) connects with TLS.
+            - Both verify the certificate. If it is not valid, neither the password nor a message is sent.
             - V(none) is for a server on the guest itself.
             - The default is V(starttls).
             type: str
@@ -371,7 +371,7 @@ options:
         suboptions:
           algorithm:
             description:
-            - How to choose an upstream. V(ip_hash) uses the client's real address. Weights count with V(round_robin).
+            - How to choose an upstream. V(ip_hash) uses the client's real address, V(round_robin) the weights.
             - The default is V(round_robin).
             type: str
             choices:
@@ -840,7 +840,7 @@ options:
                 suboptions:
                   algorithm:
                     description:
-                    - How to choose an upstream. V(ip_hash) uses the client's real address. Weights count with V(round_robin).
+                    - How to choose an upstream. V(ip_hash) uses the client's real address, V(round_robin) the weights.
                     - The default is V(round_robin).
                     type: str
                     choices:

@@ -56,7 +56,7 @@ options:
     suboptions:
       algorithm:
         description:
-        - How to choose an upstream. V(ip_hash) uses the client's real address. Weights count with V(round_robin).
+        - How to choose an upstream. V(ip_hash) uses the client's real address, V(round_robin) the weights.
         - The default is V(round_robin).
         type: str
         choices:
@@ -519,7 +519,7 @@ options:
             suboptions:
               algorithm:
                 description:
-                - How to choose an upstream. V(ip_hash) uses the client's real address. Weights count with V(round_robin).
+                - How to choose an upstream. V(ip_hash) uses the client's real address, V(round_robin) the weights.
                 - The default is V(round_robin).
                 type: str
                 choices:

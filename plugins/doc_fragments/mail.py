@@ -30,8 +30,8 @@ options:
     type: int
   security:
     description:
-    - V(starttls) connects in the clear and switches to TLS, V(tls) connects with TLS. Both verify the certificate.
-      If it is not valid, neither the password nor a message is sent.
+    - V(starttls) connects in the clear and switches to TLS, V(tls) connects with TLS.
+    - Both verify the certificate. If it is not valid, neither the password nor a message is sent.
     - V(none) is for a server on the guest itself.
     - The default is V(starttls).
     type: str

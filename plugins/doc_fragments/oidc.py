@@ -82,7 +82,7 @@ options:
     type: bool
   auto_provision:
     description:
-    - Create accounts for people who are allowed to sign in. Needs an allowlist or O(allow_anyone).
+    - Create accounts for people who may sign in. Requires an allowlist or O(allow_anyone).
     - The default is V(false).
     type: bool
   groups_claim:

@@ -30,8 +30,8 @@ options:
   state:
     description:
       - V(present) bans. V(absent) ends every decision on exactly this O(value), of any origin. The task warns if a
-        wider range still bans it. A subscribed list may ban it again at its next update; to let an address in for good, add
-        it to the whitelist.
+        wider range still bans it. A subscribed list may ban it again at its next update; to let an address in
+        for good, add it to the whitelist.
     type: str
     choices: [present, absent]
     default: present
