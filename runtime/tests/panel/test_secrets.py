@@ -184,7 +184,7 @@ def test_the_record_is_searched_and_exported_in_the_panel(application: Applicati
     only = panel.simulate_get("/audit", params={"kind": "ansible", "action": "host.", "target": "host/1"})
     assert only.text.count("<tr>") == 1 + 6
     nothing = panel.simulate_get("/audit", params={"text": hostile + "x"})
-    assert "No row fits." in nothing.text
+    assert "No rows match." in nothing.text
     assert hostile not in nothing.text
     wrong = panel.simulate_get("/audit", params={"since": "yesterday", "kind": hostile})
     assert wrong.status_code == 400

@@ -65,7 +65,7 @@ def test_history_show_and_rollback(runtime: Runtime) -> None:
     assert revisions(runtime)[0] == latest
     assert runtime.argos("config", "rollback", "9999").returncode == 66
     facts = json.loads(runtime.argos("status", "--json").stdout)
-    assert facts["configuration"].startswith(f"In force is revision {latest['id']} of ")
+    assert facts["configuration"].startswith(f"Revision {latest['id']} of ")
     assert "does not answer" in facts["caddy"], "there is none here"
 
 

@@ -58,7 +58,7 @@ def test_a_rotation_denies_nobody_loses_nothing_and_the_old_key_is_worth_nothing
     assert refused.returncode == 78
     assert after["wanted"][0] in json.loads(refused.stdout)["message"]
     checks = json.loads(stopped.argos("doctor", "--json").stdout)["checks"]
-    assert next(one for one in checks if one["name"] == "record")["state"] == "ok"
+    assert next(one for one in checks if one["name"] == "audit log")["state"] == "ok"
     for shown in (done, early, refused):
         assert not any(key in shown.stdout + shown.stderr for key in (old, new, PASSWORD, "planted-value"))
     assert not any(key in stopped.log.read_text() for key in (old, new))

@@ -21,10 +21,10 @@ from argos.panel import pages
 
 _EXAMINE_EVERY = 10.0  # seconds
 _CHECK_WORDS = {
-    "ok": ("good", "in order"),
-    "warning": ("warn", "look"),
-    "failed": ("bad", "broken"),
-    "unknown": ("", "unseen"),
+    "ok": ("good", "ok"),
+    "warning": ("warn", "warning"),
+    "failed": ("bad", "FAILED"),
+    "unknown": ("", "unknown"),
 }
 
 
