@@ -208,7 +208,7 @@ def test_the_break_glass_works_with_the_provider_dead_from_panel_api_and_command
     assert browser.post("/oidc", {"action": "disable"}).status_code == 303
     assert not offered()
     assert new_browser(dead).get("/oidc/start").status_code == 404
-    assert "Switch on" in browser.get("/oidc").text
+    assert "Turn on" in browser.get("/oidc").text
 
     done = dead.argos("oidc", "enable", "--json")
     assert json.loads(done.stdout) == {"changed": True, "enabled": True}, done.stderr
