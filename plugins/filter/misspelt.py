@@ -30,7 +30,7 @@ options:
 EXAMPLES = r"""
 - name: Refuse a variable that nothing reads
   ansible.builtin.assert:
-    that: ['argos_edge_host'] | argos.edge.misspelt(['argos_edge_hosts']) | length == 0
+    that: "['argos_edge_host'] | argos.edge.misspelt(['argos_edge_hosts']) | length == 0"
 """
 
 RETURN = r"""
