@@ -162,7 +162,9 @@ def test_the_page_writes_and_removes_and_shows_no_value(application: Application
     kept = panel.simulate_post("/secrets", body=urlencode({"do": "delete", "name": "photos-token"}))
     assert kept.status_code == 409
     assert "is used by host/photos.home.example" in kept.text
-    assert "pem has been removed." in panel.simulate_post("/secrets", body=urlencode({"do": "delete", "name": "pem"})).text
+    assert (
+        "pem has been removed." in panel.simulate_post("/secrets", body=urlencode({"do": "delete", "name": "pem"})).text
+    )
     assert panel.simulate_post("/secrets", body=urlencode({"do": "delete", "name": "pem"})).status_code == 409
     assert panel.simulate_post("/secrets", body="do=nonsense").status_code == 400
 

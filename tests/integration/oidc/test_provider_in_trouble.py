@@ -241,7 +241,7 @@ def test_a_provider_that_goes_off_takes_its_sign_ins_along_and_no_other(
         assert "signed out at once" in local.get("/oidc").text
         assert local.post("/oidc", {"action": "disable"}).status_code == 303
     elif way == "command line":
-        assert "whoever signed in with it is signed out" in runtime.argos("oidc", "disable").stdout
+        assert "everybody who signed in with it is signed out" in runtime.argos("oidc", "disable").stdout
     elif way == "declaration":
         planned = runtime.admin("POST", "/v1/config/plan", {"settings": {"oidc": {"enabled": False}}}).json()
         applied = runtime.admin("POST", "/v1/config/apply", {"settings": {"oidc": {"enabled": False}}}).json()
