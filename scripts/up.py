@@ -18,6 +18,8 @@ import sys
 import time
 from pathlib import Path
 
+from guest_provider import guest_provider
+
 TOP = Path(__file__).resolve().parent.parent
 STATE = TOP / ".argos"
 TASK = re.compile(r"^(?:TASK|RUNNING HANDLER) \[(?:argos\.edge\.)?(?P<role>[a-z_]+) : ")
@@ -135,7 +137,7 @@ def main() -> int:
     parser.add_argument("arguments", nargs="*")
     options = parser.parse_args()
     options.guest = options.guest or default_guest()
-    existing = options.inventory.resolve() != (TOP / "inventory/example").resolve()
+    existing = guest_provider(options.inventory, options.arguments) == "existing"
     began = time.monotonic()
     checks = [sys.executable, str(TOP / "scripts/preflight.py"), "up", options.guest] + (
         ["--existing"] if existing else []

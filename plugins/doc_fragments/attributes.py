@@ -14,10 +14,10 @@ options: {}
 attributes:
   check_mode:
     support: full
-    description: Answers with the same plan that an apply would carry out, and changes nothing.
+    description: Returns the plan that would be carried out, and changes nothing.
   diff_mode:
     support: full
-    description: Shows each resource before and after. Secrets never appear in it.
+    description: Shows each resource before and after, without secrets.
   idempotent:
     support: full
     description: A second identical run writes nothing and reloads nothing.
@@ -28,7 +28,7 @@ options: {}
 attributes:
   check_mode:
     support: full
-    description: Reads only.
+    description: Only reads.
   diff_mode:
     support: N/A
     description: Changes nothing.

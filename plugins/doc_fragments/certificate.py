@@ -28,21 +28,21 @@ options:
     - absent
   certificate:
     description:
-    - The chain in PEM, its own certificate first, at most 64 KiB. Required unless O(state=absent).
-    - One with less than 7 days of life is refused.
+    - The chain in PEM, leaf certificate first, at most 64 KiB. Required unless O(state=absent).
+    - A certificate that expires within 7 days is refused.
     type: str
   key:
     description:
-    - The private key in PEM, not encrypted, by the name of the secret that holds it. It must be this certificate's.
+    - The matching private key in PEM, not encrypted, by the name of the stored secret.
     type: dict
     suboptions:
       secret:
         description:
-        - Name of a secret that was set before.
+        - Name of a stored secret.
         type: str
         required: true
   owner:
     description:
-    - Label of what this caller manages. Pruning touches only resources that carry the same label.
+    - Label of what this caller manages. Pruning removes only resources with the same label.
     type: str
 """

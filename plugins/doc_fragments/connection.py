@@ -14,7 +14,7 @@ options:
   socket:
     description:
       - The unix socket of the runtime's admin API, on the machine that the task runs on.
-      - Only root and the group C(argos-admin) may open it, so tasks usually want C(become=true).
+      - Only root and the group C(argos-admin) may open it, so tasks usually need C(become=true).
     type: path
     default: /run/argos-admin/admin.sock
 """

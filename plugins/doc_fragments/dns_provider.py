@@ -28,7 +28,7 @@ options:
     - absent
   type:
     description:
-    - Who runs the zone. Required unless O(state=absent).
+    - The company that hosts the zone. Required unless O(state=absent).
     - The default is V(cloudflare).
     type: str
     choices:
@@ -36,26 +36,26 @@ options:
     - route53
   api_token:
     description:
-    - For V(cloudflare), a token that may read the zone and edit its DNS, by the name of the secret that holds it.
+    - For V(cloudflare), a token that may read the zone and edit its DNS, by the name of the stored secret.
     type: dict
     suboptions:
       secret:
         description:
-        - Name of a secret that was set before.
+        - Name of a stored secret.
         type: str
         required: true
   access_key_id:
     description:
-    - For V(route53), the id of an access key that may change the zone.
+    - For V(route53), the ID of an access key that may change the zone.
     type: str
   secret_access_key:
     description:
-    - For V(route53), that key's secret, by the name of the secret that holds it.
+    - For V(route53), that key's secret, by the name of the stored secret.
     type: dict
     suboptions:
       secret:
         description:
-        - Name of a secret that was set before.
+        - Name of a stored secret.
         type: str
         required: true
   region:
@@ -64,20 +64,20 @@ options:
     type: str
   hosted_zone_id:
     description:
-    - For V(route53), the zone to write to. Looked for by name when left out.
+    - For V(route53), the zone's ID. Looked up by name when left out.
     type: str
   resolvers:
     description:
-    - DNS servers to ask about the zone. Needed where the guest's own resolver has another view of it (split DNS).
+    - DNS servers to query about the zone. Needed if the guest's own resolver sees a different zone (split DNS).
     type: list
     elements: str
   propagation_timeout:
     description:
-    - Seconds to wait until the record is seen.
+    - Seconds to wait for the record to appear in DNS.
     - The default is V(120).
     type: int
   owner:
     description:
-    - Label of what this caller manages. Pruning touches only resources that carry the same label.
+    - Label of what this caller manages. Pruning removes only resources with the same label.
     type: str
 """

@@ -16,7 +16,7 @@ class ModuleDocFragment:
 options:
   name:
     description:
-    - Fully qualified name of the host, or V(*.) and a domain. It is the host's identity.
+    - Fully qualified domain name of the host, or V(*.) and a domain. It identifies the host.
     type: str
     required: true
   state:
@@ -34,29 +34,29 @@ options:
     suboptions:
       url:
         description:
-        - Scheme, host and port, such as V(http://192.0.2.20:2342), and no path. Argos's own services on loopback
-          are refused; a name is looked up only when it is asked, so do not let one lead there.
+        - Scheme, host and port, such as V(http://192.0.2.20:2342), without a path. Argos's own services on loopback
+          are refused; names are resolved at request time, so do not use one that points there.
         type: str
         required: true
       weight:
         description:
-        - Share of the requests in relation to the other upstreams, 1 to 256.
+        - Weight relative to the other upstreams, 1 to 256.
         - The default is V(1).
         type: int
       max_requests:
         description:
-        - Requests that this upstream gets at once. V(0) is no limit. When all are full, the answer is 503.
+        - Maximum concurrent requests to this upstream. V(0) means no limit. When all are full, clients get status
+          503.
         - The default is V(0).
         type: int
   proxy:
     description:
-    - How the upstreams are chosen from, watched and spoken to.
+    - Load balancing, health checks and connection settings.
     type: dict
     suboptions:
       algorithm:
         description:
-        - How one upstream is chosen from several. V(ip_hash) goes by the client's real address. Weights count with
-          V(round_robin).
+        - How to choose an upstream. V(ip_hash) uses the client's real address, V(round_robin) the weights.
         - The default is V(round_robin).
         type: str
         choices:
@@ -66,16 +66,16 @@ options:
         - random
       sticky_cookie:
         description:
-        - Name of a cookie that keeps a client at the upstream that was first chosen for it.
+        - Name of a cookie that keeps a client on the upstream that was chosen first.
         type: str
       health_check:
         description:
-        - Request that is made of each upstream now and then. One that fails gets no requests. None when left out.
+        - Periodic check of each upstream. One that fails gets no requests. No checks when left out.
         type: dict
         suboptions:
           path:
             description:
-            - Path to ask for.
+            - Path to request.
             - The default is V(/).
             type: str
           interval:
@@ -90,56 +90,57 @@ options:
             type: int
           fails:
             description:
-            - Failed checks in a row that take the upstream out, 1 to 10.
+            - Failed checks in a row after which the upstream is not used, 1 to 10.
             - The default is V(2).
             type: int
           passes:
             description:
-            - Passed checks in a row that bring it back, 1 to 10.
+            - Passed checks in a row after which it is used again, 1 to 10.
             - The default is V(2).
             type: int
           status:
             description:
-            - Status that passes, such as V(204), a range, such as V(200-299), or up to 10 of them with commas between.
+            - Status that passes, such as V(204), or a range, such as V(200-299); up to 10 of them, separated by
+              commas.
             type: str
       passive_check:
         description:
-        - Leave an upstream out after failed requests, where there are several.
+        - Stop using an upstream after failed requests, if there are several.
         type: dict
         suboptions:
           fails:
             description:
-            - Failed requests that take an upstream out. V(0) never does.
+            - Failed requests after which an upstream is not used. V(0) turns this off.
             - The default is V(3).
             type: int
           window:
             description:
-            - Seconds within which they count, and for which it stays out.
+            - Seconds within which failures are counted, and for which the upstream is then not used.
             - The default is V(30).
             type: int
       timeouts:
         description:
-        - How long an upstream is waited for, in seconds.
+        - Timeouts for the upstreams, in seconds.
         type: dict
         suboptions:
           dial:
             description:
-            - For a connection.
+            - Seconds to wait for a connection.
             - The default is V(5).
             type: int
           response_header:
             description:
-            - For the beginning of the answer. V(0) waits without end.
+            - Seconds to wait for the beginning of the response. V(0) means no limit.
             - The default is V(300).
             type: int
           read:
             description:
-            - Between two pieces of the answer. V(0) waits without end.
+            - Seconds to wait between two parts of the response. V(0) means no limit.
             - The default is V(0).
             type: int
           write:
             description:
-            - Until a piece of the request is taken. V(0) waits without end.
+            - Seconds to wait for the upstream to accept a part of the request. V(0) means no limit.
             - The default is V(0).
             type: int
       verify_tls:
@@ -149,15 +150,15 @@ options:
         type: bool
       trusted_ca:
         description:
-        - Certificates in PEM, of the authority that signs the upstreams' certificates in place of the system's.
+        - CA certificates in PEM to verify the upstreams with, in place of the system's.
         type: str
       tls_server_name:
         description:
-        - Name in the upstreams' certificates, where it is not that of their address.
+        - Name to expect in the upstreams' certificates, if it differs from their address.
         type: str
       preserve_host:
         description:
-        - Send the client's C(Host). V(false) sends the upstream's own name.
+        - Send the client's C(Host) header. V(false) sends the upstream's own name.
         - The default is V(true).
         type: bool
       h2c:
@@ -167,38 +168,38 @@ options:
         type: bool
   auth:
     description:
-    - Whether a sign-in is asked for.
+    - Who must sign in, and who may enter.
     type: dict
     suboptions:
       required:
         description:
-        - Let only signed-in people pass. With none of the lists given, every signed-in person may.
+        - Require sign-in. Without any of the lists below, every signed-in person may enter.
         - The default is V(false).
         type: bool
       users:
         description:
-        - Usernames that may enter. Whoever is on any one of the lists may.
+        - Usernames that may enter. Being on any one of the lists is enough.
         type: list
         elements: str
       groups:
         description:
-        - Groups whose people may enter. V(role:admin) and V(role:member) stand for everybody of that role.
+        - Groups whose members may enter. V(role:admin) and V(role:member) mean everybody with that role.
         type: list
         elements: str
       emails:
         description:
-        - E-mail addresses that may enter. Only a verified address counts, one that an administrator has set or
-          a provider vouches for.
+        - E-mail addresses that may enter. Only verified addresses count, set by an administrator or verified by
+          a provider.
         type: list
         elements: str
       domains:
         description:
-        - E-mail domains that may enter, exactly as written. Only a verified address counts.
+        - E-mail domains that may enter, not including subdomains. Only verified addresses count.
         type: list
         elements: str
       second_factor:
         description:
-        - V(required) lets only those pass who have proved a second factor in this sign-in.
+        - V(required) admits only people who used a second factor for this sign-in.
         - The default is V(optional).
         type: str
         choices:
@@ -206,19 +207,20 @@ options:
         - required
       paths:
         description:
-        - Paths with an access of their own.
+        - Paths with different access.
         type: list
         elements: dict
         suboptions:
           path:
             description:
-            - A plain path to the letter, such as V(/health), or V(/static/*) for all below V(/static/).
-            - A request whose path holds percent-encoding, V(//), V(;), a backslash or a dot segment is never public.
+            - An exact path, such as V(/health), or V(/static/*) for everything below V(/static/).
+            - A request whose path contains percent-encoding, V(//), V(;), a backslash or a dot segment is never
+              public.
             type: str
             required: true
           access:
             description:
-            - V(public) lets everybody in, by any method. The C(X-Auth-*) headers are then empty, unless the visitor
+            - V(public) lets everybody in, with any method. The C(X-Auth-*) headers are then empty, unless the visitor
               is signed in.
             - The default is V(public).
             type: str
@@ -231,8 +233,8 @@ options:
     suboptions:
       mode:
         description:
-        - V(detect) logs what V(block) would refuse. V(policy) is as the named policy says, and the default where
-          one is named.
+        - V(detect) logs what V(block) would refuse. V(policy) uses the policy's mode, and is the default if a policy
+          is named.
         - The default is V(off).
         type: str
         choices:
@@ -242,50 +244,50 @@ options:
         - policy
       paranoia:
         description:
-        - Paranoia level of the rule set, 1 to 4. Higher levels refuse more, honest requests too.
+        - Paranoia level of the rule set, 1 to 4. Higher levels block more, including legitimate requests.
         - The default is V(1).
         type: int
       custom_rules:
         description:
-        - Rules of your own in SecLang, one C(SecRule) or C(SecAction) each, with ids from 100000 to 899999.
+        - Your own rules in SecLang, one C(SecRule) or C(SecAction) each, with IDs from 100000 to 899999.
         type: list
         elements: str
       policy:
         description:
-        - Name of a policy that C(waf_policies) of M(argos.edge.config) or module M(argos.edge.waf_policy) declares.
-          Paranoia level and custom rules are then the policy's.
+        - Name of a policy declared with C(waf_policies) of M(argos.edge.config) or with M(argos.edge.waf_policy).
+          The paranoia level and custom rules are then those of the policy.
         type: str
       exclusions:
         description:
-        - Rules that some requests to this host are spared, beside the policy's exclusions.
+        - Exceptions from the rules for this host, in addition to the policy's.
         type: list
         elements: dict
         suboptions:
           id:
             description:
-            - Id of the one rule, such as V(942100). Exactly one of this, a range and a tag is given.
+            - ID of one rule, such as V(942100). Give exactly one of C(id), C(range), C(tag).
             type: int
           range:
             description:
-            - Ids of rules, first and last, such as V(942100-942199).
+            - First and last ID of a range of rules, such as V(942100-942199).
             type: str
           tag:
             description:
-            - Tag of rules, such as V(attack-sqli).
+            - Tag of the rules, such as V(attack-sqli).
             type: str
           parameter:
             description:
-            - What the rules no longer look at, such as V(ARGS:q) or V(REQUEST_COOKIES:prefs).
-            - In V(ARGS:json.items.*.name) the V(*) is one step. When left out, the rules do not run at all.
+            - What the rules ignore, such as V(ARGS:q) or V(REQUEST_COOKIES:prefs).
+            - In V(ARGS:json.items.*.name), V(*) matches one level. When left out, the rules do not run at all.
             type: str
           path:
             description:
-            - Where, a path to the letter or V(/api/*) for all below V(/api/). Everywhere when left out. It does
-              not hold for a path that servers may read differently, such as one with V(..) in it.
+            - An exact path, or V(/api/*) for everything below V(/api/). All paths when left out. It does not apply
+              to paths that servers may interpret differently, such as one with V(..) in it.
             type: str
           methods:
             description:
-            - Request methods, such as V(POST). All when left out.
+            - Request methods, such as V(POST). All methods when left out.
             type: list
             elements: str
   rate_limit:
@@ -295,8 +297,7 @@ options:
     suboptions:
       requests:
         description:
-        - Requests allowed within any window, 1 to 100000. Above 20, a place comes back up to a twentieth of it
-          late.
+        - Requests allowed within any window, 1 to 100000. Above 20, a slot may free up to 1/20 of the window late.
         type: int
         required: true
       window:
@@ -306,8 +307,8 @@ options:
         required: true
       key:
         description:
-        - What is counted by itself, a client's address, the value of a header, or V(global) all requests together.
-        - A client chooses its headers, so V(header) bounds honest clients only.
+        - What to count by. V(ip) is the client's address, V(header) a header's value, V(global) all requests together.
+        - Clients choose their headers, so V(header) only limits honest clients.
         - The default is V(ip).
         type: str
         choices:
@@ -320,20 +321,19 @@ options:
         type: str
   path_limits:
     description:
-    - Limits on requests to some paths, each counted by itself, beside O(rate_limit).
+    - Further limits for some paths, each with a counter of its own, in addition to O(rate_limit).
     type: list
     elements: dict
     suboptions:
       path:
         description:
-        - Paths, V(*) standing for any characters.
+        - Paths, where V(*) matches any characters.
         type: list
         elements: str
         required: true
       requests:
         description:
-        - Requests allowed within any window, 1 to 100000. Above 20, a place comes back up to a twentieth of it
-          late.
+        - Requests allowed within any window, 1 to 100000. Above 20, a slot may free up to 1/20 of the window late.
         type: int
         required: true
       window:
@@ -343,7 +343,7 @@ options:
         required: true
       key:
         description:
-        - What is counted by itself, a client's address, the value of a header, or V(global) all requests together.
+        - What to count by. V(ip) is the client's address, V(header) a header's value, V(global) all requests together.
         - The default is V(ip).
         type: str
         choices:
@@ -356,23 +356,23 @@ options:
         type: str
   max_concurrent:
     description:
-    - Requests that may be under way at once, WebSockets among them. The next one gets 503.
+    - Maximum concurrent requests, including WebSockets. Further requests get status 503.
     - The default is V(512).
     type: int
   body_limit:
     description:
-    - Largest request body in bytes. V(0) is no limit. A larger one gets 413.
+    - Largest request body in bytes. V(0) means no limit. A larger one gets status 413.
     - The default is V(0).
     type: int
   tls:
     description:
-    - Certificate of this host. As the edge's settings say when left out.
+    - Certificate of this host. Defaults to the edge's settings.
     type: dict
     suboptions:
       mode:
         description:
-        - V(internal) has Caddy's own CA sign, V(auto) gets certificates by ACME, V(manual) takes one of the declared
-          certificates, V(off) serves plain HTTP.
+        - V(internal) uses Caddy's own CA, V(auto) an ACME CA, V(manual) a declared certificate. V(off) serves plain
+          HTTP.
         - The default is V(internal).
         type: str
         choices:
@@ -386,8 +386,8 @@ options:
         type: str
       challenge:
         description:
-        - How the ACME CA is shown that the name is yours.
-        - V(http) wants port 80 reachable by it, V(tls-alpn) port 443, V(dns) neither. A wildcard needs V(dns).
+        - How to prove to the ACME CA that the name is yours.
+        - V(http) needs port 80 reachable from the CA, V(tls-alpn) port 443, V(dns) neither. A wildcard needs V(dns).
         - The default is V(http).
         type: str
         choices:
@@ -396,32 +396,31 @@ options:
         - dns
       dns_provider:
         description:
-        - The declared DNS provider that answers challenge V(dns).
+        - The declared DNS provider for the challenge V(dns).
         type: str
       certificate:
         description:
-        - The declared certificate that mode V(manual) serves. Its names must cover the host.
+        - The declared certificate to serve in mode V(manual). It must cover the host's name.
         type: str
       ca:
         description:
-        - Directory of the ACME CA. As the edge's settings say when left out, and Let's Encrypt when those say nothing.
-          The runtime's C(ARGOS_ACME_CA) stands before both.
+        - Directory URL of the ACME CA. Defaults to that of the edge's settings, and then to Let's Encrypt. The
+          runtime's C(ARGOS_ACME_CA) overrides both.
         type: str
       ca_root:
         description:
-        - Certificates in PEM that vouch for a private CA's own. Goes with the C(ca) beside it.
+        - Root certificates in PEM for the HTTPS server of a private CA. Used together with C(ca).
         type: str
       min_version:
         description:
-        - Least TLS version that is spoken. As the edge's settings say when left out, and V(1.2) when those say
-          nothing.
+        - Minimum TLS version. Defaults to that of the edge's settings, and then to V(1.2).
         type: str
         choices:
         - '1.2'
         - '1.3'
   request_headers:
     description:
-    - Header fields to change on the way to the upstream.
+    - Changes to header fields on the way to the upstream.
     type: dict
     suboptions:
       set:
@@ -430,16 +429,16 @@ options:
         type: dict
       add:
         description:
-        - As O(request_headers.set), but beside what is there.
+        - As O(request_headers.set), but keeps values that are already present.
         type: dict
       remove:
         description:
-        - Field names to take out.
+        - Field names to remove.
         type: list
         elements: str
   response_headers:
     description:
-    - Header fields to change on the way back.
+    - Changes to header fields on the way back.
     type: dict
     suboptions:
       set:
@@ -448,11 +447,11 @@ options:
         type: dict
       add:
         description:
-        - As O(request_headers.set), but beside what is there.
+        - As O(request_headers.set), but keeps values that are already present.
         type: dict
       remove:
         description:
-        - Field names to take out.
+        - Field names to remove.
         type: list
         elements: str
   keep_headers:
@@ -463,19 +462,19 @@ options:
     elements: str
   rules:
     description:
-    - What is done with some requests, on a protected host after sign-on. Of those that match, only the lowest priority
-      acts.
+    - Special treatment of some requests, on a protected host after sign-on. Only the first rule that matches is
+      applied.
     type: list
     elements: dict
     suboptions:
       priority:
         description:
-        - Order of trying, lowest first.
+        - Evaluation order, lowest first.
         type: int
         required: true
       action:
         description:
-        - What is done.
+        - What to do with the request.
         type: dict
         required: true
         suboptions:
@@ -492,35 +491,35 @@ options:
             - Kind of the action.
           upstreams:
             description:
-            - Servers that get the request, for V(forward).
+            - Upstreams that get the request, for V(forward).
             type: list
             elements: dict
             suboptions:
               url:
                 description:
-                - Scheme, host and port, such as V(http://192.0.2.20:2342), and no path. Argos's own services on
-                  loopback are refused; a name is looked up only when it is asked, so do not let one lead there.
+                - Scheme, host and port, such as V(http://192.0.2.20:2342), without a path. Argos's own services
+                  on loopback are refused; names are resolved at request time, so do not use one that points there.
                 type: str
                 required: true
               weight:
                 description:
-                - Share of the requests in relation to the other upstreams, 1 to 256.
+                - Weight relative to the other upstreams, 1 to 256.
                 - The default is V(1).
                 type: int
               max_requests:
                 description:
-                - Requests that this upstream gets at once. V(0) is no limit. When all are full, the answer is 503.
+                - Maximum concurrent requests to this upstream. V(0) means no limit. When all are full, clients
+                  get status 503.
                 - The default is V(0).
                 type: int
           proxy:
             description:
-            - How they are spoken to, for V(forward).
+            - Connection settings for them, for V(forward).
             type: dict
             suboptions:
               algorithm:
                 description:
-                - How one upstream is chosen from several. V(ip_hash) goes by the client's real address. Weights
-                  count with V(round_robin).
+                - How to choose an upstream. V(ip_hash) uses the client's real address, V(round_robin) the weights.
                 - The default is V(round_robin).
                 type: str
                 choices:
@@ -530,17 +529,16 @@ options:
                 - random
               sticky_cookie:
                 description:
-                - Name of a cookie that keeps a client at the upstream that was first chosen for it.
+                - Name of a cookie that keeps a client on the upstream that was chosen first.
                 type: str
               health_check:
                 description:
-                - Request that is made of each upstream now and then. One that fails gets no requests. None when
-                  left out.
+                - Periodic check of each upstream. One that fails gets no requests. No checks when left out.
                 type: dict
                 suboptions:
                   path:
                     description:
-                    - Path to ask for.
+                    - Path to request.
                     - The default is V(/).
                     type: str
                   interval:
@@ -555,57 +553,57 @@ options:
                     type: int
                   fails:
                     description:
-                    - Failed checks in a row that take the upstream out, 1 to 10.
+                    - Failed checks in a row after which the upstream is not used, 1 to 10.
                     - The default is V(2).
                     type: int
                   passes:
                     description:
-                    - Passed checks in a row that bring it back, 1 to 10.
+                    - Passed checks in a row after which it is used again, 1 to 10.
                     - The default is V(2).
                     type: int
                   status:
                     description:
-                    - Status that passes, such as V(204), a range, such as V(200-299), or up to 10 of them with
-                      commas between.
+                    - Status that passes, such as V(204), or a range, such as V(200-299); up to 10 of them, separated
+                      by commas.
                     type: str
               passive_check:
                 description:
-                - Leave an upstream out after failed requests, where there are several.
+                - Stop using an upstream after failed requests, if there are several.
                 type: dict
                 suboptions:
                   fails:
                     description:
-                    - Failed requests that take an upstream out. V(0) never does.
+                    - Failed requests after which an upstream is not used. V(0) turns this off.
                     - The default is V(3).
                     type: int
                   window:
                     description:
-                    - Seconds within which they count, and for which it stays out.
+                    - Seconds within which failures are counted, and for which the upstream is then not used.
                     - The default is V(30).
                     type: int
               timeouts:
                 description:
-                - How long an upstream is waited for, in seconds.
+                - Timeouts for the upstreams, in seconds.
                 type: dict
                 suboptions:
                   dial:
                     description:
-                    - For a connection.
+                    - Seconds to wait for a connection.
                     - The default is V(5).
                     type: int
                   response_header:
                     description:
-                    - For the beginning of the answer. V(0) waits without end.
+                    - Seconds to wait for the beginning of the response. V(0) means no limit.
                     - The default is V(300).
                     type: int
                   read:
                     description:
-                    - Between two pieces of the answer. V(0) waits without end.
+                    - Seconds to wait between two parts of the response. V(0) means no limit.
                     - The default is V(0).
                     type: int
                   write:
                     description:
-                    - Until a piece of the request is taken. V(0) waits without end.
+                    - Seconds to wait for the upstream to accept a part of the request. V(0) means no limit.
                     - The default is V(0).
                     type: int
               verify_tls:
@@ -615,15 +613,15 @@ options:
                 type: bool
               trusted_ca:
                 description:
-                - Certificates in PEM, of the authority that signs the upstreams' certificates in place of the system's.
+                - CA certificates in PEM to verify the upstreams with, in place of the system's.
                 type: str
               tls_server_name:
                 description:
-                - Name in the upstreams' certificates, where it is not that of their address.
+                - Name to expect in the upstreams' certificates, if it differs from their address.
                 type: str
               preserve_host:
                 description:
-                - Send the client's C(Host). V(false) sends the upstream's own name.
+                - Send the client's C(Host) header. V(false) sends the upstream's own name.
                 - The default is V(true).
                 type: bool
               h2c:
@@ -633,52 +631,51 @@ options:
                 type: bool
           status:
             description:
-            - Status of the answer. For V(fixed_response) the default is 200, for V(redirect) 302.
+            - Status of the response. The default for V(fixed_response) is 200, for V(redirect) 302.
             type: int
           body:
             description:
-            - Text of the answer, for V(fixed_response).
+            - Body of the response, for V(fixed_response).
             type: str
           content_type:
             description:
-            - Media type of the text, for V(fixed_response).
+            - Media type of the body, for V(fixed_response).
             - The default is V(text/plain; charset=utf-8).
             type: str
           location:
             description:
-            - Where V(redirect) sends the client, a path or a URL. C({http.request.uri}) may stand behind a host
-              that you name.
+            - Where V(redirect) sends the client, a path or a URL. C({http.request.uri}) may follow a host name.
             type: str
           path:
             description:
-            - Path that replaces the request's, for V(rewrite). The query stays.
+            - New path of the request, for V(rewrite). The query is kept.
             type: str
           strip_prefix:
             description:
-            - Beginning of the path to take off, for V(rewrite).
+            - Prefix to remove from the path, for V(rewrite).
             type: str
           add_prefix:
             description:
-            - Beginning to put before the path, for V(rewrite).
+            - Prefix to add to the path, for V(rewrite).
             type: str
       match:
         description:
-        - When the rule applies. Every condition named must hold; within one, any value suffices.
+        - When the rule applies. All conditions given must match; within one, any value is enough.
         type: dict
         suboptions:
           path:
             description:
-            - Paths, V(*) standing for any characters.
+            - Paths, where V(*) matches any characters.
             type: list
             elements: str
           path_exact:
             description:
-            - Paths without wildcards. As with O(rules.match.path), the case of letters does not count.
+            - Paths without wildcards. As with O(rules.match.path), case does not matter.
             type: list
             elements: str
           method:
             description:
-            - HTTP methods, in whatever case a client writes them.
+            - HTTP methods. Case does not matter.
             type: list
             elements: str
           header:
@@ -696,12 +693,12 @@ options:
             elements: str
           host_header:
             description:
-            - Names that the client asks for, for a host with a wildcard. V(*.) stands for one label.
+            - Host names in the request, for a host with a wildcard. V(*.) matches one label.
             type: list
             elements: str
   www:
     description:
-    - V(add) serves under C(www.) and the name, and V(remove) under the name; the other of the two is redirected.
+    - V(add) redirects the name to C(www.) plus the name, V(remove) the other way round.
     - The default is V(none).
     type: str
     choices:
@@ -710,8 +707,8 @@ options:
     - remove
   trailing_slash:
     description:
-    - V(add) or V(remove) redirects to paths with or without a slash at their end, by C(GET) and C(HEAD).
-    - V(add) leaves paths alone whose last part has a dot.
+    - V(add) or V(remove) redirects C(GET) and C(HEAD) requests to the path with or without a trailing slash.
+    - V(add) ignores paths whose last segment contains a dot.
     - The default is V(keep).
     type: str
     choices:
@@ -720,22 +717,22 @@ options:
     - remove
   lan_only:
     description:
-    - Refuse whoever does not come from a private network, by the client's real address.
+    - Refuse clients outside private networks, by their real address.
     - The default is V(false).
     type: bool
   lan_networks:
     description:
-    - Further networks that O(lan_only) lets in, such as a VPN's.
+    - Further networks that O(lan_only) allows, such as a VPN's.
     type: list
     elements: str
   maintenance:
     description:
-    - A page in place of the host.
+    - A maintenance page in place of the host.
     type: dict
     suboptions:
       enabled:
         description:
-        - Show the page, with status 503.
+        - Show the maintenance page, with status 503.
         - The default is V(false).
         type: bool
       text:
@@ -750,12 +747,12 @@ options:
         type: int
       allow:
         description:
-        - Addresses or networks that get to the host all the same.
+        - Addresses or networks that still reach the host.
         type: list
         elements: str
   compression:
     description:
-    - Compress text on its way to the client with zstd or gzip. Event streams and gRPC are left alone.
+    - Compress text responses with zstd or gzip, except event streams and gRPC.
     - The default is V(false).
     type: bool
   grpc:
@@ -765,23 +762,23 @@ options:
     type: bool
   access_log:
     description:
-    - Whether requests are logged. CrowdSec sees only what is logged.
+    - Log requests. CrowdSec only sees requests that are logged.
     - The default is V(true).
     type: bool
   raw_handlers:
     description:
-    - Handlers as Caddy's JSON configuration has them, run just before the upstreams. Nothing checks what they do.
+    - Handlers in Caddy's JSON syntax, run just before the upstreams. Argos does not check what they do.
     - Without O(raw_unrestricted), only C(encode), C(error), C(headers), C(request_body), C(rewrite), C(static_response)
-      and C(subroute), and no placeholders for files or the environment.
+      and C(subroute) are allowed, and no placeholders for files or the environment.
     type: list
     elements: dict
   raw_unrestricted:
     description:
-    - Let O(raw_handlers) hold any handler, and reach files and the environment of Caddy.
+    - Allow any handler in O(raw_handlers), and access to Caddy's files and environment.
     - The default is V(false).
     type: bool
   owner:
     description:
-    - Label of what this caller manages. Pruning touches only resources that carry the same label.
+    - Label of what this caller manages. Pruning removes only resources with the same label.
     type: str
 """

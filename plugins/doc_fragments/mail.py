@@ -16,22 +16,22 @@ class ModuleDocFragment:
 options:
   enabled:
     description:
-    - Send mail. V(false) sends none, and needs neither server nor secret.
+    - Send e-mail. V(false) sends none, and needs neither a server nor a secret.
     - The default is V(true).
     type: bool
   host:
     description:
-    - The SMTP server. Its certificate must be good for this name.
+    - The SMTP server. Its certificate must be valid for this name.
     type: str
   port:
     description:
-    - Port of the server. With O(security=tls) the default is V(465), with V(none) it is V(25).
+    - Port of the server. The default with O(security=tls) is V(465), with V(none) V(25).
     - The default is V(587).
     type: int
   security:
     description:
-    - V(starttls) begins in clear and goes on in TLS, V(tls) begins in TLS. The certificate is verified in both,
-      and without it neither the password nor a message is sent.
+    - V(starttls) connects in the clear and switches to TLS, V(tls) connects with TLS.
+    - Both verify the certificate. If it is not valid, neither the password nor a message is sent.
     - V(none) is for a server on the guest itself.
     - The default is V(starttls).
     type: str
@@ -41,41 +41,41 @@ options:
     - none
   username:
     description:
-    - Who signs in there. Stands together with O(password).
+    - User name at the server. Requires O(password).
     type: str
   password:
     description:
-    - The password, by the name of its secret.
+    - The password, by the name of the stored secret.
     type: dict
     suboptions:
       secret:
         description:
-        - Name of a secret that was set before.
+        - Name of a stored secret.
         type: str
         required: true
   sender:
     description:
-    - The address that mail comes from.
+    - Address in the From field.
     type: str
   recipients:
     description:
-    - Addresses that mail goes to, 10 at most.
+    - Addresses that get the e-mail, 10 at most.
     type: list
     elements: str
   trusted_ca:
     description:
-    - Certificates in PEM of the authority that vouches for the server. Those of the guest count no more then.
+    - CA certificates in PEM that the server's certificate must chain to, in place of the guest's own.
     type: str
   timeout:
     description:
-    - Seconds, 60 at most, that a message may take.
+    - Seconds that sending one message may take, 60 at most.
     - The default is V(20).
     type: int
   events:
     description:
-    - What to tell of. The default is both.
-    - V(backup_failed) is a backup that failed, or none that has succeeded for three days. V(login_ban) is an address
-      or an account that is locked out of signing in.
+    - What to send e-mail about. The default is both.
+    - V(backup_failed) means that a backup failed, or that none has succeeded for three days. V(login_ban) means
+      that an address or an account is locked out of sign-in.
     type: list
     elements: str
     choices:
@@ -83,6 +83,6 @@ options:
     - login_ban
   owner:
     description:
-    - Label of what this caller manages. Pruning touches only resources that carry the same label.
+    - Label of what this caller manages. Pruning removes only resources with the same label.
     type: str
 """

@@ -16,7 +16,7 @@ class ModuleDocFragment:
 options:
   enabled:
     description:
-    - Offer the provider at sign-in. V(false) is the break glass, and needs neither provider nor secret.
+    - Offer the provider at sign-in. V(false) works even if the provider is down or the secret is missing.
     - The default is V(true).
     type: bool
   name:
@@ -26,20 +26,20 @@ options:
     type: str
   issuer:
     description:
-    - The provider's issuer, to the letter as its discovery document writes it. V(https://), but for loopback.
+    - The provider's issuer, exactly as in its discovery document. V(https://), except on loopback.
     type: str
   client_id:
     description:
-    - Name of this edge at the provider.
+    - Client ID of this edge at the provider.
     type: str
   client_secret:
     description:
-    - The client's secret, by its name.
+    - The client secret, by the name of the stored secret.
     type: dict
     suboptions:
       secret:
         description:
-        - Name of a secret that was set before.
+        - Name of a stored secret.
         type: str
         required: true
   scopes:
@@ -57,32 +57,32 @@ options:
     - client_secret_post
   require_email_verified:
     description:
-    - Refuse who has no e-mail that the provider has verified.
+    - Reject people without a provider-verified e-mail address.
     - The default is V(true).
     type: bool
   allowed_emails:
     description:
-    - E-mails that may come in. Compared without regard to case, and only when verified.
+    - E-mail addresses that may sign in. Case does not matter; only verified addresses count.
     type: list
     elements: str
   allowed_domains:
     description:
-    - Domains of e-mails that may come in, subdomains not included. Only verified e-mails count.
+    - E-mail domains that may sign in, not including subdomains. Only verified addresses count.
     type: list
     elements: str
   allowed_groups:
     description:
-    - Groups of the provider that may come in.
+    - Groups at the provider that may sign in.
     type: list
     elements: str
   allow_anyone:
     description:
-    - Let everybody at the provider in. Stands in place of the allowlists.
+    - Let everybody at the provider sign in, instead of an allowlist.
     - The default is V(false).
     type: bool
   auto_provision:
     description:
-    - Make an account for whoever is allowed and has none. Needs an allowlist or O(allow_anyone).
+    - Create accounts for people who may sign in. Requires an allowlist or O(allow_anyone).
     - The default is V(false).
     type: bool
   groups_claim:
@@ -92,19 +92,19 @@ options:
     type: str
   group_map:
     description:
-    - Groups of the provider, each with the groups here that it stands for. Kept up at each sign-in.
+    - Groups at the provider, each with the Argos groups that it gives. Applied at each sign-in.
     type: dict
   admin_claim:
     description:
-    - Claim that makes an administrator. Without it only a local promotion does.
+    - Claim that makes somebody an administrator. Without it, roles are set in Argos only.
     type: str
   admin_values:
     description:
-    - Values of O(admin_claim) that do.
+    - Values of O(admin_claim) that make an administrator.
     type: list
     elements: str
   owner:
     description:
-    - Label of what this caller manages. Pruning touches only resources that carry the same label.
+    - Label of what this caller manages. Pruning removes only resources with the same label.
     type: str
 """

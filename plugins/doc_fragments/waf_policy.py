@@ -21,7 +21,7 @@ options:
     required: true
   state:
     description:
-    - Whether the policy is there. One that a host names can't be removed. The default is V(present).
+    - Whether the policy exists. One that a host uses cannot be removed. The default is V(present).
     type: str
     choices:
     - present
@@ -37,7 +37,7 @@ options:
     - block
   paranoia:
     description:
-    - Paranoia level of the rule set, 1 to 4. Higher levels refuse more, honest requests too.
+    - Paranoia level of the rule set, 1 to 4. Higher levels block more, including legitimate requests.
     - The default is V(1).
     type: int
   inbound_threshold:
@@ -47,66 +47,65 @@ options:
     type: int
   outbound_threshold:
     description:
-    - Anomaly score at which an answer is refused, 1 to 1000, with V(response).
+    - Anomaly score at which a response is refused, 1 to 1000, if C(response) is on.
     - The default is V(4).
     type: int
   exclusions:
     description:
-    - Rules that some requests are spared, on every host of the policy.
+    - Exceptions from the rules, on every host with this policy.
     type: list
     elements: dict
     suboptions:
       id:
         description:
-        - Id of the one rule, such as V(942100). Exactly one of this, a range and a tag is given.
+        - ID of one rule, such as V(942100). Give exactly one of C(id), C(range), C(tag).
         type: int
       range:
         description:
-        - Ids of rules, first and last, such as V(942100-942199).
+        - First and last ID of a range of rules, such as V(942100-942199).
         type: str
       tag:
         description:
-        - Tag of rules, such as V(attack-sqli).
+        - Tag of the rules, such as V(attack-sqli).
         type: str
       parameter:
         description:
-        - What the rules no longer look at, such as V(ARGS:q) or V(REQUEST_COOKIES:prefs).
-        - In V(ARGS:json.items.*.name) the V(*) is one step. When left out, the rules do not run at all.
+        - What the rules ignore, such as V(ARGS:q) or V(REQUEST_COOKIES:prefs).
+        - In V(ARGS:json.items.*.name), V(*) matches one level. When left out, the rules do not run at all.
         type: str
       path:
         description:
-        - Where, a path to the letter or V(/api/*) for all below V(/api/). Everywhere when left out. It does not
-          hold for a path that servers may read differently, such as one with V(..) in it.
+        - An exact path, or V(/api/*) for everything below V(/api/). All paths when left out. It does not apply
+          to paths that servers may interpret differently, such as one with V(..) in it.
         type: str
       methods:
         description:
-        - Request methods, such as V(POST). All when left out.
+        - Request methods, such as V(POST). All methods when left out.
         type: list
         elements: str
   custom_rules:
     description:
-    - Rules of your own in SecLang, one C(SecRule) or C(SecAction) each, with ids from 100000 to 899999.
+    - Your own rules in SecLang, one C(SecRule) or C(SecAction) each, with IDs from 100000 to 899999.
     type: list
     elements: str
   body_limit:
     description:
     - How much of a body is inspected, 1024 to 1048576 bytes. A longer form or JSON is refused with status 413;
-      files in forms do not count. Inspection costs milliseconds of CPU for each KB.
+      files in forms do not count. Inspection costs milliseconds of CPU time per KB.
     - The default is V(65536).
     type: int
   inspections:
     description:
-    - How many bodies are inspected at once under this policy, out of those that the edge inspects at once. V(0)
-      sets no limit of its own.
+    - Maximum bodies inspected at once under this policy. V(0) means only the limit of the whole edge.
     - The default is V(0).
     type: int
   response:
     description:
-    - Inspect answers too. It costs memory and time for each answer, and holds a page back until it is whole.
+    - Inspect responses too. This costs memory and time, and holds each response back until it is complete.
     - The default is V(false).
     type: bool
   owner:
     description:
-    - Label of what this caller manages. Pruning touches only resources that carry the same label.
+    - Label of what this caller manages. Pruning removes only resources with the same label.
     type: str
 """

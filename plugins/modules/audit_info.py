@@ -7,52 +7,52 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: audit_info
-short_description: Read and verify the record of changes of an edge
+short_description: Read and verify the audit log of an edge
 version_added: 0.1.0
 description:
-  - Returns rows of the record, newest first, that pass all filters. Secrets stand in none.
+  - Returns the rows of the audit log that match all filters, newest first. No row contains a secret.
 options:
   kind:
     description:
-      - By way of what the change was made. Of V(ansible), V(socket) and V(cli) the actor's name is a claim.
+      - How the change was made. With V(ansible), V(socket) and V(cli), the actor's name is a claim.
     type: str
     choices: [person, token, ansible, socket, cli, system]
   actor:
     description:
-      - A part of the actor's name.
+      - Part of the actor's name.
     type: str
   action:
     description:
-      - What the action begins with, such as V(user.) or V(config.apply).
+      - Beginning of the action, such as V(user.) or V(config.apply).
     type: str
   target:
     description:
-      - A part of the target, such as V(host/photos).
+      - Part of the target, such as V(host/photos).
     type: str
   address:
     description:
-      - What the client's address begins with.
+      - Beginning of the client's address.
     type: str
   text:
     description:
-      - A part of the action, of the target, or of what was before or after.
+      - Part of the action, the target, or the values before or after.
     type: str
   since:
     description:
-      - A date, a time, or seconds since 1970. That moment is included. UTC unless the time says otherwise.
+      - A date, a time, or seconds since 1970, inclusive. UTC unless the time says otherwise.
     type: str
   until:
     description:
-      - Likewise. That moment is excluded.
+      - A date, a time, or seconds since 1970, exclusive.
     type: str
   limit:
     description:
-      - At most so many rows, 1 to 500.
+      - Maximum number of rows, 1 to 500.
     type: int
     default: 50
   verify:
     description:
-      - Whether the whole record is read as well, and compared with its checkpoints.
+      - Also verify the whole audit log against its checkpoints.
     type: bool
     default: false
 author:
@@ -69,7 +69,7 @@ EXAMPLES = r"""
     since: "2026-11-01"
   register: record
 
-- name: Stop when the record was altered
+- name: Fail if the audit log was altered
   argos.edge.audit_info:
     verify: true
     limit: 1
@@ -94,7 +94,7 @@ entries:
       before: {role: member}
       after: {role: admin}
 verdict:
-  description: Whether the record is whole.
+  description: Whether the audit log is intact.
   returned: when O(verify) is true
   type: dict
   sample: {sound: true, broken: null, rows: 42, first: 1, reason: "", note: ""}

@@ -7,22 +7,22 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: backup
-short_description: See that an edge has a fresh backup
+short_description: Make sure that an edge has a recent backup
 version_added: 0.1.0
 description:
   - Makes a backup of the database and of Caddy's storage, and waits until it is written and verified.
-  - A backup opens with the guest's master key alone. It stays on the guest; C(playbooks/backup.yml) fetches it.
+  - Only the guest's master key opens a backup. It stays on the guest; C(playbooks/backup.yml) fetches it.
 author:
   - The Argos developers (@argos-edge)
 options:
   max_age:
     description:
-      - A backup of at most so many minutes will do, and nothing is changed then. V(0) always makes a new one.
+      - Do nothing if there is a backup that is at most this many minutes old. V(0) always makes a new one.
     type: int
     default: 0
   timeout:
     description:
-      - Seconds to wait for it.
+      - Seconds to wait for the backup.
     type: int
     default: 600
 extends_documentation_fragment:
@@ -41,7 +41,7 @@ EXAMPLES = r"""
     dest: backups/
     flat: true
 
-- name: See that there is one from today
+- name: Make sure that there is one from today
   argos.edge.backup:
     max_age: 1440
 """
@@ -53,12 +53,12 @@ name:
   type: str
   sample: argos-20261123T020000Z-1f2e.backup
 path:
-  description: Where it lies on the guest, in the directory that the runtime uses by default.
+  description: Its path on the guest, in the runtime's default directory.
   returned: when there is one
   type: str
   sample: /var/lib/argos-backups/argos-20261123T020000Z-1f2e.backup
 size:
-  description: Its size in bytes.
+  description: Size in bytes.
   returned: when there is one
   type: int
   sample: 184320

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: certificate
-short_description: Give the edge a certificate of your own, or take it back
+short_description: Give the edge a certificate of your own, or remove it
 version_added: 0.1.0
 description:
-  - Declares one certificate for hosts whose C(tls.mode) is V(manual), and leaves all others alone.
-  - The private key is stored apart, under a name, by M(argos.edge.config) or C(argos secret set), and only named here.
-  - The key must be the certificate's, the chain in order, and each host that uses it covered. With less than 7 days
-    of life it is refused, with less than 30 the task warns.
-  - Declaring another under the same name replaces it at once, without a restart.
-  - A certificate that a host uses cannot be taken back.
+  - Declares one certificate for hosts with C(tls.mode) V(manual). Other certificates stay as they are.
+  - Store the private key with M(argos.edge.secret) or C(argos secret set), and refer to it by name here.
+  - The key must match the certificate, the chain must be in order, and each host that uses it must be covered. A
+    certificate that expires within 7 days is refused; within 30 days, the task warns.
+  - Declaring another certificate under the same name replaces it at once, without a restart.
+  - A certificate that a host uses cannot be removed.
 author:
   - The Argos developers (@argos-edge)
 extends_documentation_fragment:
@@ -28,7 +28,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Give the edge the certificate of the house
+- name: Give the edge your own certificate
   argos.edge.certificate:
     name: home-wildcard
     certificate: "{{ lookup('ansible.builtin.file', 'home.example.chain.pem') }}"
@@ -40,7 +40,7 @@ EXAMPLES = r"""
     upstreams: [{url: "http://192.0.2.20:2342"}]
     tls: {mode: manual, certificate: home-wildcard}
 
-- name: Take it back
+- name: Remove it
   argos.edge.certificate:
     name: home-wildcard
     state: absent
@@ -48,7 +48,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changes:
-  description: The change, empty when the certificate is already as declared.
+  description: The change, empty when the certificate already matches.
   returned: success
   type: list
   elements: dict
@@ -62,7 +62,7 @@ changes:
         key:
           secret: home-wildcard-key
 etag:
-  description: Identifies the state that is declared now. In check mode, the state that the plan was made for.
+  description: Identifies the declared state. In check mode, the state that the plan was made for.
   returned: when the runtime answers
   type: str
   sample: 3f1c0e6d

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: certificate_info
-short_description: Read which certificates an edge serves, until when, and what went wrong
+short_description: List the certificates of an edge, with expiry dates and errors
 version_added: 0.1.0
 description:
   - Returns one entry for each name that is served over TLS, and for each certificate of your own that no host uses.
-    Caddy itself is asked what it serves.
-  - It holds no key and no certificate.
+    The information comes from Caddy itself.
+  - The result contains no keys and no certificates.
 author:
   - The Argos developers (@argos-edge)
 options:
   name:
     description:
-      - The one name to read. All of them when left out.
+      - The name to read. All names when left out.
     type: str
 extends_documentation_fragment:
   - argos.edge.connection
@@ -33,7 +33,7 @@ EXAMPLES = r"""
   argos.edge.certificate_info:
   register: served
 
-- name: Stop when one is missing, has expired or cannot be renewed
+- name: Fail if one is missing, has expired or cannot be renewed
   ansible.builtin.assert:
     that: served.certificates | selectattr('condition', 'in', ['missing', 'expired', 'failing']) | length == 0
 
@@ -49,9 +49,9 @@ EXAMPLES = r"""
 RETURN = r"""
 certificates:
   description:
-    - One entry for each name, by name. Times are seconds since the Unix epoch.
-    - C(source) is V(internal), V(auto) or V(manual). C(condition) is V(valid), V(expiring), V(failing) (valid, and the
-      last renewal went wrong), V(expired), V(missing) or V(unused). C(error) is why the last attempt failed.
+    - One entry for each name, sorted by name. Times are seconds since the Unix epoch.
+    - C(source) is V(internal), V(auto) or V(manual). C(condition) is V(valid), V(expiring), V(failing) (valid, but the
+      last renewal failed), V(expired), V(missing) or V(unused). C(error) is why the last attempt failed.
   returned: success
   type: list
   elements: dict

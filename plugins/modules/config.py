@@ -7,25 +7,26 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: config
-short_description: Declare everything that an edge publishes, at once
+short_description: Declare everything that an edge publishes, in one task
 version_added: 0.1.0
 description:
-  - Takes the desired state of the whole edge, makes one plan of it and applies it as one revision.
-  - All mistakes in it come back together, each naming its resource and field, and then nothing is changed.
-  - A revision that Caddy refuses is taken back, the answer names the host and Caddy's reason, and what ran goes on.
-  - Five hundred hosts cost a few requests here; use M(argos.edge.host) for one host in a playbook of your own.
+  - Takes the desired state of the whole edge and applies it as one revision.
+  - If it contains mistakes, all are reported together, each with its resource and field, and nothing is changed.
+  - A revision that Caddy refuses is rolled back, and the error names the host and Caddy's reason. The previous
+    configuration keeps running.
+  - Five hundred hosts take only a few requests. For one host in a playbook of your own, use M(argos.edge.host).
 author:
   - The Argos developers (@argos-edge)
 options:
   etag:
     description:
-      - The state that the declaration was written for, as an earlier run returned it.
-      - When the edge has changed since, the module fails and changes nothing.
+      - The state that the declaration was written for, as returned by an earlier run.
+      - If the edge has changed since, the module fails and changes nothing.
     type: str
   pending_secrets:
     description:
       - Names of secrets that an earlier task of the same play stores. In check mode, where that task stores nothing,
-        they count as stored.
+        they are treated as stored.
     type: list
     elements: str
     default: []
@@ -82,7 +83,7 @@ changes:
         auth:
           required: true
 etag:
-  description: Identifies the state that is declared now. In check mode, the state that the plan was made for.
+  description: Identifies the declared state. In check mode, the state that the plan was made for.
   returned: when the runtime answers
   type: str
   sample: 3f1c0e6d

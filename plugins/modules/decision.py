@@ -7,17 +7,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: decision
-short_description: Ban an address or a range at an edge, or let it in again
+short_description: Ban an address or a range, or lift the ban
 version_added: 0.1.0
 description:
-  - Makes or ends CrowdSec's decisions on one address or range. The edge follows within 20 seconds, on every host and
+  - Makes or ends CrowdSec decisions on one address or range. They take effect within 20 seconds, on every host and
     port.
-  - A ban made here that still runs, with the same O(duration) and O(reason), is no change; it is not prolonged by
-    another run, and one that has ended is made anew. With another duration or reason it gives way to a new one, which
-    begins now. Decisions of other origins (CrowdSec's own, lists, C(cscli)) are left beside it.
+  - While a ban with the same O(duration) and O(reason) is running, another run changes nothing and does not extend it.
+    Once it has ended, the next run makes a new one. A different duration or reason replaces it by a ban that starts
+    now. Decisions of other origins (CrowdSec's own, lists, C(cscli)) are left alone.
   - Refused without O(force) are private ranges, the machine's own addresses, declared proxies, addresses at which an
     administrator is signed in to the panel, and the one that the play's SSH connection comes from.
-  - What O(argos.edge.config#module:settings.crowdsec.whitelist) exempts cannot be banned, with O(force) neither.
+  - Addresses on O(argos.edge.config#module:settings.crowdsec.whitelist) cannot be banned, even with O(force).
 author:
   - The Argos developers (@argos-edge)
 options:
@@ -29,30 +29,30 @@ options:
     required: true
   state:
     description:
-      - V(present) bans. V(absent) ends every decision on exactly this O(value), of whatever origin; a wider range that
-        still bans it is told as a warning, and a list that holds it may bring it back at its next update. To let an
-        address in for good, declare it in the whitelist.
+      - V(present) bans. V(absent) ends every decision on exactly this O(value), of any origin. The task warns if a
+        wider range still bans it. A subscribed list may ban it again at its next update; to let an address in
+        for good, add it to the whitelist.
     type: str
     choices: [present, absent]
     default: present
   scope:
     description:
-      - Whether O(value) is one address or a range. It is seen from the value; given, it must agree.
+      - Whether O(value) is one address or a range. Derived from the value; if given, it must match.
     type: str
     choices: [ip, range]
   duration:
     description:
-      - How long the ban lasts, from when it is made, such as V(30m), V(4h), V(7d) or V(1h30m). From V(1m) to V(8760h).
+      - Duration of the ban, from when it is made, such as V(30m), V(4h), V(7d) or V(1h30m). From V(1m) to V(8760h).
     type: str
     default: 4h
   reason:
     description:
-      - Why, in one line of at most 200 characters. CrowdSec keeps it with the ban.
+      - The reason, one line of at most 200 characters. CrowdSec stores it with the ban.
     type: str
     default: banned by Ansible
   force:
     description:
-      - Ban also what would otherwise be refused, one's own address for example.
+      - Also ban what would otherwise be refused, for example your own address.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -64,24 +64,24 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Keep a scanner out for a week
+- name: Ban a scanner for a week
   argos.edge.decision:
     value: 203.0.113.7
     duration: 7d
     reason: scans every night
 
-- name: Keep a whole network out for a day
+- name: Ban a whole network for a day
   argos.edge.decision:
     value: 2001:db8:bad::/48
     duration: 1d
     reason: credential stuffing
 
-- name: Let an address in again
+- name: Lift a ban
   argos.edge.decision:
     value: 203.0.113.7
     state: absent
 
-- name: Never keep the office out, whatever CrowdSec decides
+- name: Never ban the office, whatever CrowdSec decides
   argos.edge.config:
     settings:
       crowdsec:

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: decision_info
-short_description: Read whom an edge keeps out
+short_description: List the bans of an edge
 version_added: 0.1.0
 description:
-  - Returns CrowdSec's decisions in force, the newest first. Filters that are given together must all hold.
+  - Returns the CrowdSec decisions in force, newest first. If several filters are given, all must match.
 author:
   - The Argos developers (@argos-edge)
 options:
   ip:
     description:
-      - Decisions on this address, and on ranges around it.
+      - Decisions on this address, and on ranges that contain it.
     type: str
   range:
     description:
@@ -24,21 +24,21 @@ options:
     type: str
   origin:
     description:
-      - Decisions of this origin. V(argos) are those made here, V(crowdsec) its own, V(cscli) by its command line,
-        V(CAPI) and V(lists) from subscribed lists.
+      - Decisions of this origin. V(argos) made with Argos, V(crowdsec) by CrowdSec itself, V(cscli) with its command
+        line, V(CAPI) and V(lists) from subscribed lists.
     type: str
   scenario:
     description:
-      - Decisions whose scenario, or reason, holds this text; case does not matter.
+      - Decisions whose scenario or reason contains this text. Case does not matter.
     type: str
   limit:
     description:
-      - At most so many, 1 to 1000.
+      - Maximum number of decisions, 1 to 1000.
     type: int
     default: 100
   offset:
     description:
-      - Leave out so many of the newest.
+      - Number of newest decisions to skip.
     type: int
     default: 0
 extends_documentation_fragment:
@@ -49,12 +49,12 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Read what stands against an address
+- name: Read the bans of an address
   argos.edge.decision_info:
     ip: 203.0.113.7
   register: against
 
-- name: Stop when the monitoring is kept out
+- name: Fail if the monitoring is banned
   ansible.builtin.assert:
     that: against.decisions | length == 0
 
@@ -65,7 +65,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 decisions:
-  description: The decisions. C(seconds) is what is left of each, C(scenario) the reason of one that was made by hand.
+  description: The decisions. C(seconds) is the time left, C(scenario) the scenario, or the reason given by hand.
   returned: success
   type: list
   elements: dict
@@ -78,7 +78,7 @@ decisions:
       scenario: scans every night
       seconds: 604790
 total:
-  description: How many there are with these filters, beyond RV(decisions) too.
+  description: How many decisions match the filters, including those not in RV(decisions).
   returned: success
   type: int
   sample: 1

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: dns_provider
-short_description: Let the edge prove names to an ACME CA through a DNS provider
+short_description: Declare a DNS provider for the ACME DNS challenge
 version_added: 0.1.0
 description:
-  - Declares one account at Cloudflare or Route 53, for hosts whose C(tls.challenge) is V(dns), and leaves all others
-    alone. Wildcards can be had in no other way.
-  - Credentials are stored apart, under a name, by M(argos.edge.config) or C(argos secret set), and only named here.
-  - A provider that a host uses cannot be taken back.
+  - Declares one account at Cloudflare or Route 53, for hosts with C(tls.challenge) V(dns). Other accounts stay as they
+    are. Wildcard certificates need this challenge.
+  - Store the credentials with M(argos.edge.secret) or C(argos secret set), and refer to them by name here.
+  - A provider that a host uses cannot be removed.
 author:
   - The Argos developers (@argos-edge)
 extends_documentation_fragment:
@@ -26,7 +26,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Use Cloudflare, and ask its own view of the zone
+- name: Use Cloudflare, and query its own resolver
   argos.edge.dns_provider:
     name: cloudflare
     type: cloudflare
@@ -41,7 +41,7 @@ EXAMPLES = r"""
     access_key_id: AKIAIOSFODNN7EXAMPLE
     secret_access_key: {secret: route53-key}
 
-- name: Get a wildcard through it
+- name: Publish a wildcard host with it
   argos.edge.host:
     name: "*.home.example"
     upstreams: [{url: "http://192.0.2.20:8080"}]
@@ -50,7 +50,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changes:
-  description: The change, empty when the DNS provider is already as declared.
+  description: The change, empty when the DNS provider already matches.
   returned: success
   type: list
   elements: dict
@@ -64,7 +64,7 @@ changes:
         api_token:
           secret: cloudflare-token
 etag:
-  description: Identifies the state that is declared now. In check mode, the state that the plan was made for.
+  description: Identifies the declared state. In check mode, the state that the plan was made for.
   returned: when the runtime answers
   type: str
   sample: 3f1c0e6d

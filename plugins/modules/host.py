@@ -7,11 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: host
-short_description: Publish one host through the edge, or take it back
+short_description: Publish one host through the edge, or remove it
 version_added: 0.1.0
 description:
-  - Declares one host and leaves all others alone. What the task leaves out has its default, not its earlier value.
-  - The edge's own settings must have been declared before, by M(argos.edge.config).
+  - Declares one host. Other hosts stay as they are. Options that the task leaves out get their defaults, not their
+    earlier values.
+  - The settings of the edge must have been declared before, with M(argos.edge.config).
 author:
   - The Argos developers (@argos-edge)
 extends_documentation_fragment:
@@ -31,7 +32,7 @@ EXAMPLES = r"""
     auth: {required: true}
     waf: {mode: detect}
 
-- name: Move old links and refuse the admin pages from outside
+- name: Redirect old links and block the admin pages from outside
   argos.edge.host:
     name: blog.home.example
     upstreams: [{url: "http://192.0.2.21:8080"}]
@@ -43,7 +44,7 @@ EXAMPLES = r"""
         match: {path: [/admin/*]}
         action: {type: block}
 
-- name: Take a host back
+- name: Remove a host
   argos.edge.host:
     name: test.home.example
     state: absent
@@ -51,7 +52,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changes:
-  description: The change, empty when the host is already as declared.
+  description: The change, empty when the host already matches.
   returned: success
   type: list
   elements: dict
@@ -66,7 +67,7 @@ changes:
         waf:
           mode: detect
 etag:
-  description: Identifies the state that is declared now. In check mode, the state that the plan was made for.
+  description: Identifies the declared state. In check mode, the state that the plan was made for.
   returned: when the runtime answers
   type: str
   sample: 3f1c0e6d

@@ -10,13 +10,13 @@ module: host_info
 short_description: Read the hosts that an edge publishes
 version_added: 0.1.0
 description:
-  - Returns what is declared, defaults filled in. It holds no secret, as a declaration only ever names one.
+  - Returns the declared hosts, with defaults filled in. It contains no secrets, only their names.
 author:
   - The Argos developers (@argos-edge)
 options:
   name:
     description:
-      - The one host to read. All of them when left out.
+      - The host to read. All hosts when left out.
     type: str
 extends_documentation_fragment:
   - argos.edge.connection
@@ -30,18 +30,18 @@ EXAMPLES = r"""
   argos.edge.host_info:
   register: published
 
-- name: Stop when the vault is not behind sign-on
+- name: Fail if the vault is not behind sign-on
   ansible.builtin.assert:
     that: published.hosts | selectattr('name', 'eq', 'vault.home.example') | selectattr('auth.required') | length == 1
 
-- name: Read one host; an empty list says that it is not published
+- name: Read one host; the list is empty if it is not published
   argos.edge.host_info:
     name: photos.home.example
 """
 
 RETURN = r"""
 hosts:
-  description: The declared hosts, by name.
+  description: The declared hosts, sorted by name.
   returned: success
   type: list
   elements: dict

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: mail
-short_description: Have the edge mail what an operator must know
+short_description: Set up e-mail notifications
 version_added: 0.1.0
 description:
-  - Declares the SMTP server, who reads the mail, and what it tells of.
-  - What the task leaves out has its default, not its earlier value.
-  - The password is stored apart, under a name, and only named here.
+  - Declares the SMTP server, the recipients, and what to send e-mail about.
+  - Options that the task leaves out get their defaults, not their earlier values.
+  - Store the password with M(argos.edge.secret), and refer to it by name here.
   - C(argos mail test) on the guest sends a test message and reports each step.
 author:
   - The Argos developers (@argos-edge)
@@ -26,12 +26,12 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: The password, from the vault of Ansible
+- name: Store the password, from Ansible Vault
   argos.edge.secret:
     name: smtp-password
     value: "{{ vault_smtp_password }}"
 
-- name: Mail by the provider's server
+- name: Send e-mail through the provider's server
   argos.edge.mail:
     host: smtp.provider.example
     username: me@provider.example
@@ -42,7 +42,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changes:
-  description: The change, empty when mail is already as declared.
+  description: The change, empty when mail already matches.
   returned: success
   type: list
   elements: dict
@@ -55,7 +55,7 @@ changes:
       after:
         port: 587
 etag:
-  description: Identifies the state that is declared now. In check mode, the state that the plan was made for.
+  description: Identifies the declared state. In check mode, the state that the plan was made for.
   returned: when the runtime answers
   type: str
   sample: 3f1c0e6d

@@ -10,11 +10,12 @@ module: oidc
 short_description: Let people sign in with an OpenID Connect provider
 version_added: 0.1.0
 description:
-  - Declares the provider and whom it may send. What the task leaves out has its default, not its earlier value.
-  - A task that sets O(enabled) and nothing else switches the declared provider, and keeps the rest of its declaration.
-  - The client secret is stored apart, under a name, and only named here.
-  - Setting O(enabled=false) closes that way in at once, whether the provider answers or not, and signs out everybody
-    who came by it; so does another O(issuer). Sign-ins by password go on.
+  - Declares the provider and who may sign in with it. Options that the task leaves out get their defaults, not their
+    earlier values.
+  - A task that sets only O(enabled) turns the declared provider on or off, and keeps the rest of its declaration.
+  - Store the client secret with M(argos.edge.secret), and refer to it by name here.
+  - O(enabled=false) takes effect at once, even if the provider is down, and signs out everybody who signed in with it.
+    So does a different O(issuer). People who signed in with a password stay signed in.
 author:
   - The Argos developers (@argos-edge)
 extends_documentation_fragment:
@@ -37,14 +38,14 @@ EXAMPLES = r"""
     group_map:
       family: [everyone]
 
-- name: Break glass; a task with O(enabled=true) alone brings the provider back
+- name: Turn the provider off; a task with only O(enabled=true) turns it on again
   argos.edge.oidc:
     enabled: false
 """
 
 RETURN = r"""
 changes:
-  description: The change, empty when the provider is already as declared.
+  description: The change, empty when the provider already matches.
   returned: success
   type: list
   elements: dict
@@ -57,7 +58,7 @@ changes:
       after:
         enabled: false
 etag:
-  description: Identifies the state that is declared now. In check mode, the state that the plan was made for.
+  description: Identifies the declared state. In check mode, the state that the plan was made for.
   returned: when the runtime answers
   type: str
   sample: 3f1c0e6d

@@ -10,24 +10,24 @@ module: secret
 short_description: Store, replace or remove a secret that declarations refer to by name
 version_added: 0.1.0
 description:
-  - Writes one named secret into the vault. It is never read back. Whether it changed is decided on the machine that
-    runs the runtime, by a comparison that takes the same time whatever differs.
-  - Who uses the secret has the new value when the task ends. Nothing is restarted.
-  - A secret that a declared resource uses is not removed; the task fails and names who uses it.
+  - Writes one named secret into the vault. It is never read back. The guest itself compares it with the stored value,
+    in constant time.
+  - Everything that uses the secret has the new value when the task ends. Nothing is restarted.
+  - A secret that a declared resource uses cannot be removed; the task fails and names the resource.
 options:
   name:
     description:
-      - The secret's name, 1 to 63 of C(a-z), C(0-9) and V(-), beginning with a letter or digit.
+      - The secret's name, 1 to 63 characters of C(a-z), C(0-9) and V(-), beginning with a letter or digit.
     type: str
     required: true
   value:
     description:
       - The value, at most 64 KiB. Needed unless O(state=absent).
-      - A value that a header carries is one line.
+      - A value that is used in a header must be one line.
     type: str
   state:
     description:
-      - Whether there is such a secret.
+      - Whether the secret exists.
     type: str
     choices: [present, absent]
     default: present
@@ -42,7 +42,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Keep the token of a service behind the edge
+- name: Store the token of a service behind the edge
   argos.edge.secret:
     name: photos-token
     value: "Bearer {{ vault_photos_token }}"
@@ -55,7 +55,7 @@ EXAMPLES = r"""
       set:
         Authorization: {secret: photos-token}
 
-- name: Remove a secret that nobody uses any more
+- name: Remove a secret that is no longer used
   argos.edge.secret:
     name: old-token
     state: absent
@@ -63,7 +63,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 version:
-  description: Counts the values that the secret has had; in check mode, what it would be.
+  description: Number of values that the secret has had. In check mode, what it would be.
   returned: when O(state=present) and the runtime answers
   type: int
   sample: 2

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: user
-short_description: Make, change or remove a person's account
+short_description: Create, change or remove a person's account
 version_added: 0.1.0
 description:
-  - Declares one account and leaves all others alone. An option that the task leaves out stays as it is, and has its
-    default where the account is made.
+  - Declares one account. Other accounts stay as they are. Options that the task leaves out keep their values; a new
+    account gets the defaults.
   - A change of O(role), O(groups), O(disabled) or O(password) ends the person's sign-ins at once, on the panel and on
     every protected host.
-  - The last enabled administrator can neither be removed, disabled nor made a member.
+  - The last enabled administrator cannot be removed, disabled or made a member.
 author:
   - The Argos developers (@argos-edge)
 options:
   username:
     description:
-      - The account's name, its identity. Case does not tell two accounts apart.
+      - The account's name, which identifies it. Case does not matter.
     type: str
     required: true
   state:
@@ -31,12 +31,12 @@ options:
     default: present
   name:
     description:
-      - The name that the person is shown by, and that upstreams get as C(X-Auth-Name).
+      - The name to show for the person, which upstreams get as C(X-Auth-Name).
     type: str
   email:
     description:
-      - The e-mail address, which upstreams get as C(X-Auth-Email). Declared here it counts as verified, so that
-        hosts' rules about e-mails apply to it.
+      - The e-mail address, which upstreams get as C(X-Auth-Email). An address that is set here counts as
+        verified, so hosts' rules about e-mail addresses apply to it.
     type: str
   role:
     description:
@@ -46,30 +46,30 @@ options:
     choices: [admin, member]
   groups:
     description:
-      - The groups that the person is in, and no others. A name is 1 to 63 of C(a-z), C(0-9), V(.), V(_) and V(-),
+      - All groups that the person is in. A name is 1 to 63 characters of C(a-z), C(0-9), V(.), V(_) and V(-),
         beginning with a letter or digit. At most 64.
     type: list
     elements: str
   disabled:
     description:
-      - Whether the account is closed.
+      - Whether the account is disabled.
     type: bool
   password:
     description:
-      - The password. It is compared on the machine that runs the runtime and never read back or shown.
-      - Without one, a new account signs in by a provider, or after C(argos user reset-password --link).
+      - The password. The guest itself compares it with the stored one; it is never read back or shown.
+      - A new account without a password signs in with a provider, or with C(argos user reset-password --link).
     type: str
   update_password:
     description:
-      - V(always) sets O(password) wherever the account has another one, so also when the person has changed it.
-        V(on_create) sets it only where the account is made.
+      - V(always) sets O(password) whenever the account has a different one, even if the person has changed it.
+        V(on_create) sets it only when the account is created.
     type: str
     choices: [always, on_create]
     default: always
   must_change_password:
     description:
-      - Whether the person must choose an own password at the next sign-in. Counts only when this task sets the
-        password, and goes well with O(update_password=on_create).
+      - Whether the person must choose a new password at the next sign-in. Only takes effect when this task sets the
+        password. Best used with O(update_password=on_create).
     type: bool
     default: false
 extends_documentation_fragment:
@@ -81,7 +81,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Alice administers the edge; her password is hers after the first sign-in
+- name: Make Alice an administrator, who chooses her own password at the first sign-in
   argos.edge.user:
     username: alice
     name: Alice Example
@@ -92,7 +92,7 @@ EXAMPLES = r"""
     update_password: on_create
     must_change_password: true
 
-- name: Bob is in the groups family and photos, and in no other
+- name: Put Bob into the groups family and photos only
   argos.edge.user:
     username: bob
     email: bob@home.example
@@ -104,7 +104,7 @@ EXAMPLES = r"""
     upstreams: [{url: "http://192.0.2.20:2342"}]
     auth: {required: true, groups: [family]}
 
-- name: Close an account for a while; its sign-ins end now
+- name: Disable an account for a while, and end its sign-ins
   argos.edge.user:
     username: bob
     disabled: true
@@ -117,7 +117,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 before:
-  description: The account as it was, null when there was none. Of the password it says only whether one is set.
+  description: The account as it was, null when there was none. For the password it only says whether one is set.
   returned: when the runtime answers
   type: dict
   sample:

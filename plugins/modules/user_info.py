@@ -10,13 +10,13 @@ module: user_info
 short_description: Read the accounts of an edge
 version_added: 0.1.0
 description:
-  - Returns who may sign in, with role and groups, and never a password or its hash.
+  - Returns who may sign in, with role and groups. It never contains a password or its hash.
 author:
   - The Argos developers (@argos-edge)
 options:
   username:
     description:
-      - The one account to read. All of them when left out.
+      - The account to read. All accounts when left out.
     type: str
 extends_documentation_fragment:
   - argos.edge.connection
@@ -30,18 +30,18 @@ EXAMPLES = r"""
   argos.edge.user_info:
   register: people
 
-- name: Stop when anybody but alice administers the edge
+- name: Fail if anybody but alice is an administrator
   ansible.builtin.assert:
     that: people.users | selectattr('role', 'eq', 'admin') | map(attribute='username') == ['alice']
 
-- name: Read one account; an empty list says that there is none
+- name: Read one account; the list is empty if there is none
   argos.edge.user_info:
     username: bob
 """
 
 RETURN = r"""
 users:
-  description: The accounts, by name. Times are seconds since the Unix epoch.
+  description: The accounts, sorted by name. Times are seconds since the Unix epoch.
   returned: success
   type: list
   elements: dict

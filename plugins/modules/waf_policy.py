@@ -7,12 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: waf_policy
-short_description: Declare one WAF policy that hosts share, or take it back
+short_description: Declare a WAF policy that hosts share, or remove it
 version_added: 0.1.0
 description:
-  - Declares one named policy and leaves all else alone.
-  - What the task leaves out has its default, not its earlier value.
-  - Hosts take a policy by its name, in O(argos.edge.host#module:waf.policy).
+  - Declares one named policy. Other policies stay as they are.
+  - Options that the task leaves out get their defaults, not their earlier values.
+  - Hosts refer to a policy by its name, in O(argos.edge.host#module:waf.policy).
 author:
   - The Argos developers (@argos-edge)
 extends_documentation_fragment:
@@ -31,7 +31,7 @@ EXAMPLES = r"""
     mode: detect
     paranoia: 2
 
-- name: Spare the wiki's editor what it trips over, and nothing else
+- name: Allow what the wiki's editor sends, and nothing else
   argos.edge.waf_policy:
     name: wiki
     paranoia: 2
@@ -50,7 +50,7 @@ EXAMPLES = r"""
     upstreams: [{url: "http://192.0.2.40:3000"}]
     waf: {policy: wiki}
 
-- name: Take a policy back that no host names any more
+- name: Remove a policy that no host uses any more
   argos.edge.waf_policy:
     name: trial
     state: absent
@@ -58,7 +58,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changes:
-  description: The change, empty when the policy is already as declared.
+  description: The change, empty when the policy already matches.
   returned: success
   type: list
   elements: dict
@@ -71,7 +71,7 @@ changes:
       after:
         paranoia: 2
 etag:
-  description: Identifies the state that is declared now. In check mode, the state that the plan was made for.
+  description: Identifies the declared state. In check mode, the state that the plan was made for.
   returned: when the runtime answers
   type: str
   sample: 3f1c0e6d

@@ -72,7 +72,7 @@ def test_a_ban_by_the_module_is_in_force_and_lifted_within_20_seconds(
     [found] = tasks.run("decision_info", ip=BY_MODULE).result["decisions"]
     assert (found["origin"], found["scope"], found["scenario"]) == ("argos", "ip", "e2e")
     assert found["seconds"] == pytest.approx(365 * 86400, abs=120)
-    assert "decisions; Caddy heard from LAPI" in health(api, "CrowdSec")["message"]
+    assert "decisions; LAPI answered Caddy" in health(api, "CrowdSec")["message"]
     told = json.loads(guest.run("argos", "status", "--json"))["crowdsec"]
     assert (told["enabled"], told["error"]) == (True, None)
     assert told["decisions"] >= 2

@@ -68,7 +68,7 @@ def test_an_honest_request_that_was_refused_passes_after_its_exclusion_and_nothi
     assert f"--- host/{host} waf (now)" in shown
     assert '+      "parameter": "ARGS:text"' in shown
     assert '+      "path": "/wiki/save"' in shown
-    assert "Nothing is changed yet" in shown
+    assert "Nothing has been changed" in shown
     assert save().status_code == 403, "it was shown, not made"
 
     made = guest.run("argos", "waf", "exclude", event["key"], "--apply")

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
-ROLE_DIRECTORIES = sorted(path.parent.parent for path in ROLES.glob("*/tasks/main.yml"))
+SITE = ROLES / "site"  # describes the playbooks' variables: test_site_variables.py
+ROLE_DIRECTORIES = sorted(path.parent.parent for path in ROLES.glob("*/tasks/main.yml") if path.parent.parent != SITE)
 READERS = {"tasks", "templates", "handlers", "vars"}
 TYPES: dict[str, type | tuple[type, ...]] = {
     "str": str,

@@ -131,9 +131,9 @@ def test_one_core_is_left_free(vault: Vault, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("password", "problem"),
     [
-        ("1234567", "has 7 characters"),
-        ("é" * 513, "has 1026 bytes"),
-        ("x" * 1025, "has 1025 bytes"),
+        ("1234567", "is too short: 7 characters"),
+        ("é" * 513, "is too long: 1026 bytes"),
+        ("x" * 1025, "is too long: 1025 bytes"),
         ("\ud800" * 8, "is not Unicode"),
     ],
 )

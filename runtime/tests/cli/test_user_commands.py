@@ -51,7 +51,7 @@ def test_an_account_is_made_with_a_link_regrouped_promoted_and_kept_when_it_is_t
     regrouped = argos(environment, "set-groups", "alice", "photos", "--json")
     assert json.loads(regrouped.stdout)["after"]["groups"] == ["photos"]
     assert json.loads(argos(environment, "set-groups", "alice", "photos", "--json").stdout)["changed"] is False
-    assert "already" in argos(environment, "set-groups", "alice", "photos").stdout
+    assert "unchanged" in argos(environment, "set-groups", "alice", "photos").stdout
     assert argos(environment, "set-groups", "alice", "Not-Allowed").returncode == 1
     assert argos(environment, "set-groups", "nobody", "family").returncode == 66
 

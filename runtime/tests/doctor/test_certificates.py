@@ -27,20 +27,20 @@ def status(condition: str, source: str = "auto", left: int = 60 * DAY, **more: A
 @pytest.mark.parametrize(
     ("found", "state", "words"),
     [
-        (status("valid"), "ok", "1 in order"),
-        (status("valid", renew_at=NOW - DAY + 1), "ok", "1 in order"),
-        (status("valid", renew_at=NOW - DAY - 1), "warning", "should have been renewed from"),
-        (status("valid", left=3 * DAY, renew_at=NOW - DAY - 1), "failed", "should have been renewed from"),
+        (status("valid"), "ok", "1 ok"),
+        (status("valid", renew_at=NOW - DAY + 1), "ok", "1 ok"),
+        (status("valid", renew_at=NOW - DAY - 1), "warning", "should have been renewed after"),
+        (status("valid", left=3 * DAY, renew_at=NOW - DAY - 1), "failed", "should have been renewed after"),
         (status("unused", "manual", left=-DAY), "ok", "Nothing is served"),
         (status("expired", left=-1), "failed", "expired at 2027-01-15"),
         (status("expired", "manual", left=-1), "failed", "expired at"),
         (status("failing", error="denied", failed_at=NOW - 60), "warning", "could not be renewed at"),
         (status("failing", left=6 * DAY, error="denied", failed_at=NOW - 60), "failed", "could not be renewed at"),
-        (status("expiring", "manual", left=29 * DAY), "warning", "certificate/home is not renewed by itself"),
-        (status("expiring", "manual", left=6 * DAY), "failed", "certificate/home is not renewed by itself"),
+        (status("expiring", "manual", left=29 * DAY), "warning", "certificate/home is not renewed automatically"),
+        (status("expiring", "manual", left=6 * DAY), "failed", "certificate/home is not renewed automatically"),
         (status("missing"), "warning", "has none yet"),
-        (status("missing", error="denied", failed_at=NOW - 60), "failed", "went wrong"),
-        (status("missing", "manual"), "failed", "does not hold certificate/home"),
+        (status("missing", error="denied", failed_at=NOW - 60), "failed", " failed"),
+        (status("missing", "manual"), "failed", "does not have certificate/home"),
     ],
 )
 def test_each_condition_has_its_urgency_and_says_what_to_do(found: CertificateStatus, state: str, words: str) -> None:
@@ -72,7 +72,7 @@ def test_without_caddy_or_a_database_it_cannot_tell(tmp_path: Path) -> None:
     storage.migrate()
     storage.close()
     finding = check_certificates(settings)
-    assert (finding.state, finding.advice) == ("unknown", "Mend Caddy first.")
+    assert (finding.state, finding.advice) == ("unknown", "Fix Caddy first.")
     with sqlite3.connect(settings.database) as connection:
         connection.execute("INSERT INTO resources VALUES ('host', ?, '{\"name\": 5}', 'a', 0)", (NAME,))
     connection.close()

@@ -87,7 +87,7 @@ def test_the_wrong_key_is_told_by_its_id(database: Path) -> None:
     assert check_key(Settings(master_key=bytes(32), data_dir=database.parent)).state == "ok"
     wrong = check_key(Settings(master_key=bytes([1] * 32), data_dir=database.parent))
     assert wrong.state == "failed"
-    assert "wants the master key with id" in wrong.message
+    assert "needs the master key with id" in wrong.message
     assert check_key(Settings(master_key=None, data_dir=database.parent)).state == "failed"
 
 

@@ -62,7 +62,7 @@ def test_the_form_declares_what_it_says_and_only_over_the_state_it_showed(applic
 
     lost = browser.simulate_post("/mail", body=urlencode({**FILLED, "host": "other.home.example", "etag": shown}))
     assert lost.status_code == 412
-    assert "Somebody changed the configuration" in lost.text
+    assert "Somebody has changed the configuration" in lost.text
     assert "other.home.example" in lost.text, "what was typed is kept"
     assert application.state().mail == mail
     again = browser.simulate_post("/mail", body=urlencode({**FILLED, "etag": etag(application)}))

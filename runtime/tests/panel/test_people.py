@@ -84,7 +84,7 @@ def test_what_is_saved_holds_at_once(application: Application, admin: Browser) -
     assert application.accounts.get("alice").groups == ("family",)
     assert application.sessions.find_edge(alice.edge_token) is None
     same = admin.post("/people/alice", do="save", name="Alice", email="", groups="family", role="member")
-    assert "Nothing was changed." in same.text
+    assert "Nothing to change." in same.text
     alice = Browser(application, "alice")
     admin.post("/people/alice", do="disable")
     assert application.accounts.get("alice").disabled

@@ -162,7 +162,9 @@ def test_the_page_writes_and_removes_and_shows_no_value(application: Application
     kept = panel.simulate_post("/secrets", body=urlencode({"do": "delete", "name": "photos-token"}))
     assert kept.status_code == 409
     assert "is used by host/photos.home.example" in kept.text
-    assert "pem is gone." in panel.simulate_post("/secrets", body=urlencode({"do": "delete", "name": "pem"})).text
+    assert (
+        "pem has been removed." in panel.simulate_post("/secrets", body=urlencode({"do": "delete", "name": "pem"})).text
+    )
     assert panel.simulate_post("/secrets", body=urlencode({"do": "delete", "name": "pem"})).status_code == 409
     assert panel.simulate_post("/secrets", body="do=nonsense").status_code == 400
 
@@ -184,12 +186,12 @@ def test_the_record_is_searched_and_exported_in_the_panel(application: Applicati
     only = panel.simulate_get("/audit", params={"kind": "ansible", "action": "host.", "target": "host/1"})
     assert only.text.count("<tr>") == 1 + 6
     nothing = panel.simulate_get("/audit", params={"text": hostile + "x"})
-    assert "No row fits." in nothing.text
+    assert "No rows match." in nothing.text
     assert hostile not in nothing.text
     wrong = panel.simulate_get("/audit", params={"since": "yesterday", "kind": hostile})
     assert wrong.status_code == 400
     assert "since is" in wrong.text
-    assert "none was altered and none is missing" in panel.simulate_post("/audit", body="do=verify").text
+    assert "None was altered and none is missing" in panel.simulate_post("/audit", body="do=verify").text
     csv = panel.simulate_get("/audit/export", params={"format": "csv", "kind": "ansible"})
     assert csv.headers["Content-Disposition"] == 'attachment; filename="argos-audit.csv"'
     assert csv.text.count("\r\n") == 31

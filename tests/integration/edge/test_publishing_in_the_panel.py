@@ -107,7 +107,7 @@ def test_a_first_host_is_published_and_protected_by_the_panel_alone(
     assert ("host", NAME) not in panel.application.state().resources, "looking changes nothing"
     made = panel.post("/hosts/new", do="save", **names, **BLANK)
     assert (made.status_code, made.headers.get("location")) == (303, f"/hosts/{NAME}?done=published"), made.text
-    assert "It is published" in panel.get(made.headers["location"])
+    assert "Published." in panel.get(made.headers["location"])
     assert edge.ask(NAME, "/hello").received().path == "/hello"
     assert panel.application.state().resources["host", NAME].owner == "panel"
 
@@ -174,7 +174,7 @@ def test_what_no_field_shows_stays_and_a_lost_race_is_told(edge: Edge, panel: Pa
         "POST", f"/hosts/{NAME}", {"etag": "0" * 64, "do": "save", **BLANK, "upstreams": "http://10.9.9.9:1"}
     )
     assert late.status_code == 412
-    assert "Somebody changed the configuration" in late.text
+    assert "Somebody has changed the configuration" in late.text
     assert "http://10.9.9.9:1" in late.text, "what was typed is kept"
     wrong = panel.post(f"/hosts/{NAME}", do="save", **{**BLANK, "upstreams": "10.0.0.5", "waf_mode": "policy"})
     assert wrong.status_code == 400

@@ -113,7 +113,7 @@ def test_a_false_positive_is_listed_explained_and_let_pass(guarded: Guarded) -> 
     assert all((one["parameter"], one["path"]) == ("ARGS:text", "/save") for one in offered)
 
     shown = guarded.says("exclude", key)
-    assert "Nothing is changed yet" in shown
+    assert "Nothing has been changed" in shown
     assert "'ansible' manages this host" in shown
     assert '"parameter": "ARGS:text"' in shown
     assert guarded.ask(f"/save?text={SQLI}") == 403, "what is only shown is not made"

@@ -109,4 +109,4 @@ def test_declared_tried_and_told_over_a_restart(runtime: Runtime, authority: Aut
     assert PASSWORD.encode() not in everything
     status = runtime.argos("mail", "status")
     assert status.returncode == 0, status.stdout
-    assert runtime.argos("doctor", "--json").stdout.count("The last mail went out") == 1
+    assert runtime.argos("doctor", "--json").stdout.count("The last e-mail was sent") == 1

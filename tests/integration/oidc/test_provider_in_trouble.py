@@ -208,7 +208,7 @@ def test_the_break_glass_works_with_the_provider_dead_from_panel_api_and_command
     assert browser.post("/oidc", {"action": "disable"}).status_code == 303
     assert not offered()
     assert new_browser(dead).get("/oidc/start").status_code == 404
-    assert "Switch on" in browser.get("/oidc").text
+    assert "Turn on" in browser.get("/oidc").text
 
     done = dead.argos("oidc", "enable", "--json")
     assert json.loads(done.stdout) == {"changed": True, "enabled": True}, done.stderr
@@ -241,7 +241,7 @@ def test_a_provider_that_goes_off_takes_its_sign_ins_along_and_no_other(
         assert "signed out at once" in local.get("/oidc").text
         assert local.post("/oidc", {"action": "disable"}).status_code == 303
     elif way == "command line":
-        assert "whoever signed in with it is signed out" in runtime.argos("oidc", "disable").stdout
+        assert "everybody who signed in with it is signed out" in runtime.argos("oidc", "disable").stdout
     elif way == "declaration":
         planned = runtime.admin("POST", "/v1/config/plan", {"settings": {"oidc": {"enabled": False}}}).json()
         applied = runtime.admin("POST", "/v1/config/apply", {"settings": {"oidc": {"enabled": False}}}).json()

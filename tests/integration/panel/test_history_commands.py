@@ -65,7 +65,7 @@ def test_history_show_and_rollback(runtime: Runtime) -> None:
     assert revisions(runtime)[0] == latest
     assert runtime.argos("config", "rollback", "9999").returncode == 66
     facts = json.loads(runtime.argos("status", "--json").stdout)
-    assert facts["configuration"].startswith(f"In force is revision {latest['id']} of ")
+    assert facts["configuration"].startswith(f"Revision {latest['id']} of ")
     assert "does not answer" in facts["caddy"], "there is none here"
 
 
@@ -76,7 +76,7 @@ def test_an_export_comes_back_as_it_was(runtime: Runtime, tmp_path: Path) -> Non
     assert file.stat().st_mode & 0o777 == 0o600
     assert "a client secret" not in file.read_text()
     again = runtime.argos("config", "export", "--output", str(file))
-    assert (again.returncode, "stands there already" in again.stderr) == (2, True)
+    assert (again.returncode, "already exists" in again.stderr) == (2, True)
 
     assert "nothing differs" in runtime.argos("config", "import", str(file), "--check").stdout
     changed = file.read_text().replace("name: Homelab ID", "name: Another ID")

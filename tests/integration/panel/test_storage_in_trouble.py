@@ -114,7 +114,7 @@ def test_a_full_disk_leaves_the_panel_and_the_gate_serving(small: Runtime, gate:
     )
     assert small.admin("GET", "/v1/audit/verify").json()["sound"] is True
     assert "Traceback" not in small.log.read_text()
-    assert "Hardly any space is left" in small.log.read_text()
+    assert "Almost no space left" in small.log.read_text()
 
 
 def test_a_damaged_database_is_noticed_at_the_start_and_by_the_doctor(stopped: Runtime) -> None:

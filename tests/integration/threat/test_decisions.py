@@ -218,9 +218,9 @@ def test_the_panel_bans_finds_and_ends_and_names_the_address_that_one_comes_from
         ("user:root-admin", "198.51.100.9")
     ]
     assert VALUE in browser.get("/decisions?q=203.0.113.0%2F24").text
-    assert "Nothing stands against" in browser.get("/decisions?q=203.0.114.0%2F24").text
+    assert "No ban matches" in browser.get("/decisions?q=203.0.114.0%2F24").text
     ended = browser.post("/decisions", {"do": "end", "id": str(lapi.standing()[0]["id"])})
-    assert f"The decision on {VALUE} is ended." in ended.text
+    assert f"The ban on {VALUE} has been lifted." in ended.text
     assert browser.post("/decisions", {"do": "end", "id": "77"}).status_code == 404
     member = Browser(runtime)
     member.sign_in("alice")

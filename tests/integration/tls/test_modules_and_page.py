@@ -146,7 +146,7 @@ def test_the_modules_declare_exactly_what_they_show_and_the_list_tells_of_it(
         assert all(text in page.text for text in (NAME, "your own, house", "Test root", "in 89 days", "by you"))
         edge.stop()
         page = the_page(application)
-        assert (page.status_code, "Caddy cannot be asked" in page.text) == (503, True)
+        assert (page.status_code, "Caddy cannot be reached" in page.text) == (503, True)
         assert testing.TestClient(admin_app(application)).simulate_get("/v1/certificates").status_code == 503
 
 
@@ -169,7 +169,7 @@ def test_each_condition_has_a_word_and_a_time() -> None:
         NAME, "auto", "", "failing", "CA", now - 9, now + 3600, now - 1, "the CA is away", now - 5
     )
     view = view_of(status, now)
-    assert (view.kind, view.word) == ("warn", "renewal fails")
+    assert (view.kind, view.word) == ("warn", "renewal failing")
     assert view.until is not None
     assert view.failed is not None
     assert (view.until.relative, view.failed.text) == ("in 1 hour", "2027-01-15 07:59 UTC")

@@ -185,16 +185,16 @@ def test_the_doctor_tells_of_one_that_ends_soon_and_of_one_that_caddy_lost(
     edge.apply([host(echo, NAME)], certificates=[declared(edge, *authority.sign(NAME, days=20))])
     until(lambda: shown(edge, "argos.home.example").issuer != authority.name)
     finding = check_certificates(edge.settings)
-    assert (finding.state, finding.message.startswith(f"Of 2: {NAME} ends at ")) == ("warning", True), finding
+    assert (finding.state, finding.message.startswith(f"Of 2: {NAME} expires at ")) == ("warning", True), finding
     assert "argos.edge.certificate" in finding.advice
     edge.apply([host(echo, NAME)], certificates=[declared(edge, *authority.sign(NAME))])
-    until(lambda: check_certificates(edge.settings).message == "2 in order.")
+    until(lambda: check_certificates(edge.settings).message == "2 ok.")
     edge.stop()
     assert check_certificates(edge.settings).state == "unknown"
     (kept,) = key_files(edge)
     kept.unlink()
     edge.start(edge.place / "bootstrap.json")
     finding = check_certificates(edge.settings)
-    assert (finding.state, "Caddy does not hold certificate/home" in finding.message) == ("failed", True), finding
+    assert (finding.state, "Caddy does not have certificate/home" in finding.message) == ("failed", True), finding
     assert edge.engine.reconcile()
-    until(lambda: check_certificates(edge.settings).message == "2 in order.")
+    until(lambda: check_certificates(edge.settings).message == "2 ok.")

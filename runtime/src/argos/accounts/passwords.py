@@ -136,11 +136,11 @@ class Passwords:
 def password_problems(resource: str, password: str, field: str = "password") -> list[FieldError]:
     """Return what is wrong with a new password, without quoting it."""
     if len(password) < SHORTEST:
-        return [FieldError(resource, field, f"has {len(password)} characters", f"{SHORTEST} at least")]
+        return [FieldError(resource, field, f"is too short: {len(password)} characters", f"at least {SHORTEST}")]
     try:
         size = len(password.encode())
     except UnicodeEncodeError:
         return [FieldError(resource, field, "is not Unicode", "text in UTF-8")]
     if size > LONGEST:
-        return [FieldError(resource, field, f"has {size} bytes", f"{LONGEST} bytes of UTF-8 at most")]
+        return [FieldError(resource, field, f"is too long: {size} bytes", f"at most {LONGEST} bytes of UTF-8")]
     return []

@@ -184,7 +184,11 @@ def check_new(  # noqa: PLR0917 - an account's fields, in the order of the form
             expected = f"at most {TEXT_LIMIT} characters, none of them a control character"
             problems.append(FieldError(resource, field, "is not allowed", expected))
         elif field == "email" and value and not _EMAIL.fullmatch(value):
-            problems.append(FieldError(resource, field, "is no address", "one such as alice@home.example, or nothing"))
+            problems.append(
+                FieldError(
+                    resource, field, "is not an e-mail address", "an address such as alice@home.example, or nothing"
+                )
+            )
     problems += role_problems(resource, role)
     problems += group_problems(resource, groups)
     if password is not None:
@@ -201,7 +205,7 @@ def role_problems(resource: str, role: str) -> list[FieldError]:
 def group_problems(resource: str, groups: Sequence[str]) -> list[FieldError]:
     """Return what is wrong with a person's groups."""
     if len(set(groups)) > group_names.MOST:
-        return [FieldError(resource, "groups", f"are {len(set(groups))}", f"{group_names.MOST} at most")]
+        return [FieldError(resource, "groups", f"are {len(set(groups))}", f"at most {group_names.MOST}")]
     return [
         FieldError(resource, "groups", f"name {group[:80]!r}", group_names.EXPECTED)
         for group in groups

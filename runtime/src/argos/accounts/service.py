@@ -163,7 +163,9 @@ class Accounts:
         username = self.get_by_id(user_id).username
         problems = password_problems(f"user/{username}", new, "new_password")
         if new == current:
-            problems.append(FieldError(f"user/{username}", "new_password", "is the current password", "another one"))
+            problems.append(
+                FieldError(f"user/{username}", "new_password", "is the current password", "a different one")
+            )
         if problems:
             raise Invalid(problems)
         user = self.authenticate(username, current, actor.address, device_token)

@@ -1,4 +1,4 @@
-"""`argos audit …`: the record of changes."""
+"""`argos audit …`: the audit log."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ def add_to(commands: Commands) -> None:
     group = add_group(
         commands,
         "audit",
-        "the record of every change",
-        "sudo argos audit list --action user. --since 2026-11-01\n  sudo argos audit export --format csv > record.csv",
+        "the audit log: every change, who made it and when",
+        "sudo argos audit list --action user. --since 2026-11-01\n  sudo argos audit export --format csv > audit.csv",
     )
     verification = add_command(
-        group, "verify", "read the record from end to end; 1 when it was altered", "argos audit verify", verify
+        group, "verify", "check the whole audit log; exit status 1 if it was altered", "argos audit verify", verify
     )
     add_json(verification)
-    listing = add_command(group, "list", "show the newest rows", "sudo argos audit list --target host/", list_rows)
-    listing.add_argument("--limit", default="50", help="at most so many rows, 1 to 500; default 50")
-    listing.add_argument("--before", default="", metavar="ID", help="rows older than this one")
+    listing = add_command(group, "list", "list rows, newest first", "sudo argos audit list --target host/", list_rows)
+    listing.add_argument("--limit", default="50", help="maximum number of rows, 1 to 500; default: 50")
+    listing.add_argument("--before", default="", metavar="ID", help="only rows older than this one")
     add_json(listing)
     exporting = add_command(
-        group, "export", "write all rows that pass, oldest first", "sudo argos audit export > record", export
+        group, "export", "print all matching rows, oldest first", "sudo argos audit export > audit.jsonl", export
     )
     exporting.add_argument("--format", choices=("jsonl", "csv"), default="jsonl", help="default: jsonl")
     for one in (listing, exporting):
         for name, text in (
             ("kind", "person, token, ansible, socket, cli or system"),
-            ("actor", "a part of the actor's name"),
-            ("action", "what the action begins with, such as user."),
-            ("target", "a part of the target, such as host/photos"),
-            ("address", "what the address begins with"),
-            ("text", "a part of action, target, before or after"),
-            ("since", "a date, a time or seconds since 1970"),
-            ("until", "likewise"),
+            ("actor", "part of the actor's name"),
+            ("action", "beginning of the action, such as user."),
+            ("target", "part of the target, such as host/photos"),
+            ("address", "beginning of the address"),
+            ("text", "part of action, target, before or after"),
+            ("since", "a date, a time or seconds since 1970, inclusive"),
+            ("until", "the same, exclusive"),
         ):
             one.add_argument(f"--{name}", default="", help=text)
 
@@ -60,11 +60,11 @@ def verify(options: argparse.Namespace) -> int:
         facts = {"sound": sound, "broken": verdict.broken, "rows": verdict.rows, "first": verdict.first}
         print_json({**facts, "reason": verdict.reason, "note": verdict.note})
     elif sound:
-        print(f"{verdict.rows} rows from row {verdict.first} on: none was altered and none is missing")
+        print(f"{verdict.rows} rows from row {verdict.first} on: none altered, none missing")
         if verdict.note:
             print(f"note: {verdict.note}")
     else:
-        print(f"row {verdict.broken}: {verdict.reason}; {verdict.rows} rows before it are sound")
+        print(f"row {verdict.broken}: {verdict.reason}; {verdict.rows} rows before it are intact")
     return OK if sound else FAILED
 
 

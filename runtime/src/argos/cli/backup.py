@@ -38,39 +38,50 @@ def add_to(commands: Commands) -> None:
     group = add_group(
         commands,
         "backup",
-        "backups of this guest (docs/backup.md)",
+        "backups of this guest",
         "sudo argos backup create\n"
         "  sudo argos backup list\n"
         "  sudo argos backup verify /var/lib/argos-backups/argos-20261123T020000Z-1f2e.backup",
     )
     creation = add_command(group, "create", "make a backup and verify it", "sudo argos backup create", create)
-    creation.add_argument("--requested", action="store_true", help="answer the panel's request (systemd runs this)")
+    creation.add_argument("--requested", action="store_true", help="run by systemd: answer the panel's request")
     listing = add_command(group, "list", "list the backups", "sudo argos backup list --json", list_all)
     for one in (creation, listing):
         add_json(one)
     name = "argos-20261123T020000Z-1f2e.backup"
+    path = f"/var/lib/argos-backups/{name}"
     drop = add_command(group, "delete", "remove a backup", f"sudo argos backup delete {name}", delete)
     drop.add_argument("name", help="as `argos backup list` shows it")
-    check = add_command(group, "verify", "open a backup whole", f"sudo argos backup verify {name}", verify)
+    check = add_command(
+        group,
+        "verify",
+        "check that a backup is complete and opens with the master key",
+        f"sudo argos backup verify {path}",
+        verify,
+    )
     check.add_argument("file", help="path of the file")
     restoring = add_command(
         commands,
         "restore",
-        "put a backup in the place of what is there",
-        f"sudo argos restore --dry-run {name}\n"
-        f"  sudo argos restore --force {name}\n"
-        f"  sudo argos restore --former-key-stdin {name} < former.key",
+        "replace this guest's data with a backup",
+        f"sudo argos restore --dry-run {path}\n"
+        f"  sudo argos restore --force {path}\n"
+        f"  sudo argos restore --former-key-stdin {path} < former.key",
         restore,
     )
     restoring.add_argument("file", nargs="?", default="", help="path of the backup")
-    restoring.add_argument("--dry-run", action="store_true", help="verify it and say what would change")
-    restoring.add_argument("--force", action="store_true", help="also when it is older than the running revision")
+    restoring.add_argument("--dry-run", action="store_true", help="verify the backup and show what would change")
     restoring.add_argument(
-        "--former-key-stdin", action="store_true", help="read the former master key it was made under (base64)"
+        "--force", action="store_true", help="restore even if the backup is older than the running configuration"
+    )
+    restoring.add_argument(
+        "--former-key-stdin",
+        action="store_true",
+        help="read the former master key of the backup (base64) from standard input",
     )
     add_json(restoring)
-    restoring.add_argument("--resume", action="store_true", help="end an interrupted restore (systemd runs this)")
-    restoring.add_argument("--without-services", action="store_true", help="stop and start no systemd units")
+    restoring.add_argument("--resume", action="store_true", help="complete an interrupted restore (run by systemd)")
+    restoring.add_argument("--without-services", action="store_true", help="do not stop and start systemd units")
 
 
 def create(options: argparse.Namespace) -> int:
@@ -99,7 +110,7 @@ def list_all(options: argparse.Namespace) -> int:
     with services() as here:
         found = here.application.backups.listing()
     if not found and not options.json:
-        print("There is no backup yet: `argos backup create` makes one, the timer makes one each night.")
+        print("There are no backups yet. `argos backup create` makes one; the timer makes one each night.")
     _print_backups(found, options.json)
     return OK
 
@@ -125,7 +136,7 @@ def verify(options: argparse.Namespace) -> int:
         keys = (_master(settings), settings.master_key_next, former)
         manifest = Opened(source, *(key for key in keys if key)).verify()
     size = sum(entry.size for entry in manifest.files)
-    print(f"{options.file}: sound; {len(manifest.files)} files, {size} bytes")
+    print(f"{options.file}: intact; {len(manifest.files)} files, {size} bytes")
     return OK
 
 
@@ -137,7 +148,7 @@ def restore(options: argparse.Namespace) -> int:
     if options.resume:
         return _resume(settings)
     if not options.file:
-        raise Stop(USAGE, "name the backup's file, or give --resume")
+        raise Stop(USAGE, "give the path of the backup, or --resume")
     actor, former = caller(os.environ), _former_key(options.former_key_stdin)
     _master(settings)
     if options.dry_run:
@@ -157,9 +168,12 @@ def _stage(settings: Settings, options: argparse.Namespace, former: bytes | None
     from argos.clock import SystemClock
 
     if not settings.data_dir.is_dir() or not settings.caddy_storage.is_dir():
-        raise Stop(CONFIGURATION, f"{settings.data_dir} or {settings.caddy_storage} is not there; run the roles first.")
+        raise Stop(
+            CONFIGURATION,
+            f"{settings.data_dir} or {settings.caddy_storage} does not exist; run playbooks/site.yml first.",
+        )
     if _stamp(settings):
-        raise Stop(UNAVAILABLE, "a restore was interrupted; `argos restore --resume` ends it.")
+        raise Stop(UNAVAILABLE, "a restore was interrupted; complete it with `argos restore --resume`.")
     with _opened(options.file) as source:
         digest = _digest(source)
         caddy = caddy_storage.stager(settings.caddy_storage) if taker else None
@@ -283,7 +297,7 @@ def _opened(name: str) -> BinaryIO:
     try:
         return Path(name).open("rb")
     except FileNotFoundError:
-        raise Stop(NOT_FOUND, f"{name}: there is no such file") from None
+        raise Stop(NOT_FOUND, f"{name}: no such file") from None
     except OSError as error:
         raise Stop(USAGE, f"{name}: {error.strerror}") from None
 
@@ -358,7 +372,7 @@ def _print_difference(difference: Difference, as_json: bool, *, done: bool) -> N
             if names:
                 shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
                 print(f"  {what}: {how}: {shown}")
-    print("Verified and staged; now it takes its place." if done else "Verified; nothing was changed.")
+    print("Verified. Replacing the data now." if done else "Verified. Nothing was changed.")
 
 
 def _when(at: int) -> str:

@@ -20,7 +20,7 @@ def add_to(commands: Commands) -> None:
     one = add_command(
         commands,
         "certificates",
-        "list what is served over TLS, until when, and what went wrong",
+        "list certificates, with expiry dates and errors",
         "sudo argos certificates --json",
         show,
     )

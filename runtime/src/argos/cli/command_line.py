@@ -24,13 +24,13 @@ def add_command(commands: Commands, name: str, text: str, example: str, command:
     return parser
 
 
-def add_group(commands: Commands, name: str, text: str, examples: str = "") -> Commands:
+def add_group(commands: Commands, name: str, text: str, examples: str) -> Commands:
     """Add ``name``, which has commands of its own, and return where they are added."""
     group = commands.add_parser(
         name,
         help=text,
         description=text[:1].upper() + text[1:] + ".",
-        epilog=f"examples:\n  {examples}" if examples else None,
+        epilog=f"examples:\n  {examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     return group.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -38,4 +38,4 @@ def add_group(commands: Commands, name: str, text: str, examples: str = "") -> C
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Add the option that every command with an answer has."""
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--json", action="store_true", help="print JSON")

@@ -22,10 +22,18 @@ _LIMIT = 16 * 1024 * 1024
 
 def add_to(commands: Commands) -> None:
     """Add this file's commands to the command line."""
-    group = add_group(commands, "config", "what is declared")
+    group = add_group(
+        commands,
+        "config",
+        "the declared configuration and its history",
+        "sudo argos config show\n"
+        "  sudo argos config history\n"
+        "  sudo argos config rollback 12 --check --diff\n"
+        "  sudo argos config export --output edge.yaml",
+    )
     for name, text, command in (
-        ("plan", "say what FILE would change, and change nothing", plan),
-        ("apply", "make the edge what FILE declares", apply),
+        ("plan", "show what FILE would change", plan),
+        ("apply", "apply what FILE declares", apply),
     ):
         one = add_command(group, name, text, f"sudo argos config {name} edge.json", command)
         one.add_argument("file", metavar="FILE", help="a JSON document; - for standard input")
@@ -34,22 +42,20 @@ def add_to(commands: Commands) -> None:
     showing = add_command(
         group,
         "show",
-        "print the whole declared state as a document, or what one revision changed",
+        "print the declared configuration, or what one revision changed",
         "sudo argos config show > edge.json\n  sudo argos config show 12",
         show,
     )
     showing.add_argument("revision", metavar="REVISION", type=int, nargs="?", help="a number from argos config history")
     add_json(showing)
-    revisions = add_command(
-        group, "history", "list the revisions, the newest first", "sudo argos config history", history
-    )
-    revisions.add_argument("--limit", type=int, default=50, help="how many; default: 50, at most 500")
-    revisions.add_argument("--before", type=int, metavar="REVISION", help="only those with a smaller number")
+    revisions = add_command(group, "history", "list the revisions, newest first", "sudo argos config history", history)
+    revisions.add_argument("--limit", type=int, default=50, help="maximum number, up to 500; default: 50")
+    revisions.add_argument("--before", type=int, metavar="REVISION", help="only revisions before this one")
     add_json(revisions)
     back = add_command(
         group,
         "rollback",
-        "make everything what it was at a revision",
+        "go back to the configuration of a revision",
         "sudo argos config rollback 12 --check --diff",
         rollback,
     )
@@ -58,7 +64,7 @@ def add_to(commands: Commands) -> None:
     exporting = add_command(
         group,
         "export",
-        "print the whole declared state as YAML, owners included, secrets by name only",
+        "print the declared configuration as YAML, with owners, and secrets by name only",
         "sudo argos config export --output edge.yaml",
         export,
     )
@@ -68,23 +74,25 @@ def add_to(commands: Commands) -> None:
     importing = add_command(
         group,
         "import",
-        "make the whole declared state what an exported file says; what it does not name goes",
+        "replace the declared configuration with an exported file; removes what it does not name",
         "sudo argos config import edge.yaml --check --diff",
         restore,
     )
-    importing.add_argument("file", metavar="FILE", help="of argos config export; - for standard input")
+    importing.add_argument("file", metavar="FILE", help="from argos config export; - for standard input")
     _replacement(importing)
 
 
 def _replacement(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--check", action="store_true", help="only say what would change")
-    parser.add_argument("--diff", action="store_true", help="print what changes, line by line")
+    parser.add_argument("--check", action="store_true", help="only show what would change")
+    parser.add_argument("--diff", action="store_true", help="print the changes line by line")
     add_json(parser)
     _if_match(parser)
 
 
 def _if_match(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--if-match", metavar="ETAG", help="refuse unless the stored state is this one (config plan)")
+    parser.add_argument(
+        "--if-match", metavar="ETAG", help="refuse unless the current state has this etag (see config plan)"
+    )
 
 
 def plan(options: argparse.Namespace) -> int:
@@ -129,7 +137,7 @@ def show(options: argparse.Namespace) -> int:
     if recorded.revision.reason:
         print(recorded.revision.reason)
     if recorded.changes is None:
-        print("what it changed was not kept yet")
+        print("the changes of this revision were not stored")
     else:
         print("\n".join(diff_text(recorded.changes)))
     return OK
@@ -225,7 +233,7 @@ def _new_file(name: str) -> int:
     try:
         return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        raise Stop(USAGE, f"{name}: stands there already") from None
+        raise Stop(USAGE, f"{name}: already exists") from None
     except OSError as error:
         raise Stop(USAGE, f"{name}: {error.strerror}") from None
 
@@ -241,7 +249,7 @@ def _bytes_of(name: str) -> bytes:
     try:
         raw = sys.stdin.buffer.read(_LIMIT + 1) if name == "-" else Path(name).read_bytes()
     except FileNotFoundError:
-        raise Stop(NOT_FOUND, f"{name}: there is no such file") from None
+        raise Stop(NOT_FOUND, f"{name}: no such file") from None
     except OSError as error:
         raise Stop(USAGE, f"{name}: {error.strerror}") from None
     if len(raw) > _LIMIT:

@@ -16,7 +16,7 @@ SCRIPT = Path("/usr/lib/argos/crowdsec-credentials")  # role crowdsec installs i
 SECRETS_DIR = Path("/etc/argos")
 _NAMES = ("crowdsec-bouncer-key", "crowdsec-machine")
 _ELSEWHERE = (
-    "it comes with role crowdsec, where CrowdSec runs. For a LAPI elsewhere make a bouncer and a machine there, and "
+    "role crowdsec installs it where CrowdSec runs. For a LAPI elsewhere, create a bouncer and a machine there, and "
     "store them: argos secret set crowdsec-bouncer-key --stdin, argos secret set crowdsec-machine --stdin "
     '({"login": "…", "password": "…"})'
 )
@@ -24,11 +24,11 @@ _ELSEWHERE = (
 
 def add_to(commands: Commands) -> None:
     """Add this file's commands to the command line."""
-    group = add_group(commands, "crowdsec", "the way to CrowdSec")
+    group = add_group(commands, "crowdsec", "the connection to CrowdSec", "sudo argos crowdsec credentials")
     renew = add_command(
         group,
         "credentials",
-        "make anew the credentials that CrowdSec refuses",
+        "replace credentials that CrowdSec refuses",
         "sudo argos crowdsec credentials",
         credentials,
     )
@@ -43,9 +43,9 @@ def credentials(options: argparse.Namespace) -> int:
     from argos.cli.session import print_json
 
     if os.geteuid() != 0:
-        raise Stop(NO_PERMISSION, "only root makes CrowdSec's credentials: sudo argos crowdsec credentials")
+        raise Stop(NO_PERMISSION, "only root can replace CrowdSec's credentials: sudo argos crowdsec credentials")
     if not SCRIPT.exists():
-        raise Stop(UNAVAILABLE, f"{SCRIPT} is not there: {_ELSEWHERE}")
+        raise Stop(UNAVAILABLE, f"{SCRIPT} does not exist: {_ELSEWHERE}")
     made = _answer([str(SCRIPT)])["changed"]
     stored = [name for name in _NAMES if _stored(name)]
     if "crowdsec-bouncer-key" in stored:
@@ -54,7 +54,7 @@ def credentials(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"changed": bool(made or stored), "made": made, "stored": stored})
     else:
-        print(f"made anew: {', '.join(made) or 'nothing'}; stored: {', '.join(stored) or 'nothing new'}")
+        print(f"replaced: {', '.join(made) or 'nothing'}; stored: {', '.join(stored) or 'nothing new'}")
     return OK
 
 

@@ -42,4 +42,4 @@ def verdict(error: BaseException) -> tuple[int, str]:
         return UNAVAILABLE, f"{where}: {error.strerror}"
     if os.environ.get("ARGOS_LOG_LEVEL", "").upper() == "DEBUG":
         traceback.print_exception(error)  # its text may hold values, so only who asks for it sees it
-    return INTERNAL, f"a fault of argos itself ({type(error).__name__}); ARGOS_LOG_LEVEL=DEBUG shows where"
+    return INTERNAL, f"internal error ({type(error).__name__}); set ARGOS_LOG_LEVEL=DEBUG to see where"

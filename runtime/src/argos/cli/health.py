@@ -13,16 +13,18 @@ from argos.cli.exits import FAILED, OK
 if TYPE_CHECKING:
     from argos.application import Application
 
-_MARKS = {"ok": "ok     ", "warning": "look   ", "failed": "BROKEN ", "unknown": "unseen "}
+_MARKS = {"ok": "ok     ", "warning": "warning", "failed": "FAILED ", "unknown": "unknown"}
 
 
 def add_to(commands: Commands) -> None:
     """Add this file's commands to the command line."""
     examination = add_command(
-        commands, "doctor", "say what is wrong with this edge and what to do", "sudo argos doctor", doctor
+        commands, "doctor", "check this edge: what is wrong, and what to do", "sudo argos doctor", doctor
     )
     add_json(examination)
-    state = add_command(commands, "status", "say what runs and what is declared", "sudo argos status --json", status)
+    state = add_command(
+        commands, "status", "show what is running and what is declared", "sudo argos status --json", status
+    )
     add_json(state)
 
 
@@ -90,8 +92,15 @@ def status(options: argparse.Namespace) -> int:
         for group, shown in (("mail", "mail"), ("crowdsec", "CrowdSec")):
             facts |= {f"{shown} {name}": value for name, value in facts.pop(group).items()}
         for name, value in facts.items():
-            print(f"{name.replace('_', ' ')}: {'-' if value is None else value}")
+            print(f"{name.replace('_', ' ')}: {_word(value)}")
     return OK if serving else FAILED
+
+
+def _word(value: object) -> object:
+    """A fact as people read it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else value
 
 
 def _crowdsec(application: Application, *, enabled: bool) -> dict[str, Any]:

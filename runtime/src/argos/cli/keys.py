@@ -24,24 +24,24 @@ def add_to(commands: Commands) -> None:
     group = add_group(
         commands,
         "key",
-        "the master key, which opens the vault",
+        "the master key, which unlocks secrets and backups",
         "sudo argos key check\n  sudo argos key rotate --reencrypt\n  sudo argos key sheet --html > sheet.html",
     )
     for name, text, command in (
-        ("check", "say which key the data wants and which one is given", check),
-        ("rotate", "put the data under ARGOS_MASTER_KEY_NEXT; can be run again after an interruption", rotate),
-        ("words", "read a recovery sheet's 24 words from standard input, print the key's line", words),
+        ("check", "show which key the data needs and which one is configured", check),
+        ("rotate", "move the data to ARGOS_MASTER_KEY_NEXT; run it again if interrupted", rotate),
+        ("words", "turn a recovery sheet's 24 words (standard input) into the line for argos.env", words),
     ):
         one = add_command(group, name, text, f"sudo argos key {name}", command)
         add_json(one)
         if name == "rotate":
             one.add_argument(
-                "--reencrypt", action="store_true", help="make new data keys too, and seal every secret anew"
+                "--reencrypt", action="store_true", help="also make new data keys and encrypt every secret again"
             )
     paper = add_command(
-        group, "sheet", "print the key as words and QR code, to keep on paper", "sudo argos key sheet", sheet
+        group, "sheet", "print the key as words and a QR code, to keep on paper", "sudo argos key sheet", sheet
     )
-    paper.add_argument("--html", action="store_true", help="as a page to print")
+    paper.add_argument("--html", action="store_true", help="as an HTML page to print")
 
 
 def check(options: argparse.Namespace) -> int:
@@ -72,11 +72,11 @@ def check(options: argparse.Namespace) -> int:
         print_json(facts)
     else:
         print(finding.message)
-        print("the data wants: " + (", ".join(facts["wanted"]) or "-"))
+        print("the data needs: " + (", ".join(facts["wanted"]) or "-"))
         for name, identity in given.items():
             print(f"{name}: {identity}")
         if serving is not None:
-            print("the running service holds: " + ", ".join(facts["serving"] or []))
+            print("the running service has: " + ", ".join(facts["serving"] or []))
         if finding.advice:
             print(finding.advice)
     return OK if facts["opens"] else CONFIGURATION
@@ -96,8 +96,8 @@ def rotate(options: argparse.Namespace) -> int:
         elif not options.reencrypt:
             raise Stop(
                 CONFIGURATION,
-                "ARGOS_MASTER_KEY_NEXT is not set: put the new key beside the old one into /etc/argos/argos.env, "
-                "restart argos, and run this again (playbooks/rotate_key.yml does all of it).",
+                "ARGOS_MASTER_KEY_NEXT is not set: add the new key to /etc/argos/argos.env, "
+                "restart argos, and run this again. playbooks/rotate_key.yml does all of this.",
             )
         outcome["to"] = application.vault.key_id
         if options.reencrypt or application.rotation.unfinished() is not None:
@@ -115,7 +115,7 @@ def rotate(options: argparse.Namespace) -> int:
 def sheet(options: argparse.Namespace) -> int:
     """Print the recovery sheet of the key that the data is under; for root alone, and recorded."""
     if os.geteuid() != 0:
-        raise Stop(NO_PERMISSION, "the recovery sheet is for root alone: run it with sudo.")
+        raise Stop(NO_PERMISSION, "only root can print the recovery sheet: run it with sudo.")
     from argos.cli.session import services
     from argos.recovery_sheet.sheet import WARNING, as_html, as_text
 
@@ -148,7 +148,7 @@ def _key_in_use(application: Application) -> bytes:
     for key in (settings.master_key, settings.master_key_next):
         if key is not None and key_id(key) == application.vault.key_id:
             return key
-    raise Stop(CONFIGURATION, "the key that the data is under is not among those given")
+    raise Stop(CONFIGURATION, "the key that the data uses is not among those configured")
 
 
 def _refuse_unprepared(settings: Settings) -> None:
@@ -161,7 +161,7 @@ def _refuse_unprepared(settings: Settings) -> None:
     if key_id(settings.master_key_next) not in (serving.get("given") or []):
         raise Stop(
             FAILED,
-            "the running service does not hold ARGOS_MASTER_KEY_NEXT yet: systemctl restart argos, then run this again",
+            "the running service does not have ARGOS_MASTER_KEY_NEXT yet: systemctl restart argos, then run this again",
         )
 
 
@@ -185,10 +185,10 @@ def _shown(progress: Progress) -> None:
 
 def _say(outcome: dict[str, Any]) -> None:
     if outcome["rewrapped"]:
-        print(f"the data is under the key with id {outcome['to']} now (it was {outcome['from']})")
+        print(f"the data now uses the key with id {outcome['to']} (before: {outcome['from']})")
     elif "secrets" not in outcome:
-        print(f"the data was under the key with id {outcome['to']} already")
+        print(f"the data already uses the key with id {outcome['to']}")
     if "secrets" in outcome:
-        print(f"{outcome['secrets']} secrets are sealed under data keys of version {outcome['key_version']}")
+        print(f"{outcome['secrets']} secrets encrypted with data keys of version {outcome['key_version']}")
     for place in outcome.get("broken", []):
-        print(f"does not open, left as it was: {place}", file=sys.stderr)
+        print(f"cannot be decrypted, left unchanged: {place}", file=sys.stderr)

@@ -10,12 +10,14 @@ from argos.cli.exits import FAILED, OK
 
 def add_to(commands: Commands) -> None:
     """Add this file's commands to the command line."""
-    group = add_group(commands, "mail", "the mail server that takes notices away (docs/mail.md)")
-    standing = add_command(
-        group, "status", "say what waits, and what became of the last mail", "sudo argos mail status", status
+    group = add_group(
+        commands, "mail", "e-mail notifications", "sudo argos mail status\n  sudo argos mail test --to me@home.example"
     )
-    trial = add_command(group, "test", "send the test message and report each step", "sudo argos mail test", test)
-    trial.add_argument("--to", metavar="ADDRESS", default="", help="one of the declared recipients; without: all")
+    standing = add_command(
+        group, "status", "show waiting notices and the last e-mail", "sudo argos mail status", status
+    )
+    trial = add_command(group, "test", "send a test message and report each step", "sudo argos mail test", test)
+    trial.add_argument("--to", metavar="ADDRESS", default="", help="one of the declared recipients; default: all")
     for one in (standing, trial):
         add_json(one)
 
@@ -32,11 +34,11 @@ def status(options: argparse.Namespace) -> int:
     if options.json:
         print_json(msgspec.to_builtins(state))
     else:
-        declared = "on" if state.enabled else "switched off" if state.declared else "not declared"
-        print(f"mail is {declared}; notices that wait: {state.waiting}")
-        print("the last mail went out " + (to_the_minute(state.sent_at) if state.sent_at else "never"))
+        declared = "on" if state.enabled else "off" if state.declared else "not declared"
+        print(f"e-mail is {declared}; waiting notices: {state.waiting}")
+        print("last e-mail sent: " + (to_the_minute(state.sent_at) if state.sent_at else "never"))
         if state.failed_at:
-            print(f"the last try, {to_the_minute(state.failed_at)}, failed: {state.failure}")
+            print(f"last attempt, {to_the_minute(state.failed_at)}, failed: {state.failure}")
     return FAILED if state.failure else OK
 
 

@@ -10,11 +10,16 @@ from argos.cli.exits import FAILED, OK
 
 def add_to(commands: Commands) -> None:
     """Add this file's commands to the command line."""
-    group = add_group(commands, "oidc", "the OpenID Connect provider that people may sign in with")
+    group = add_group(
+        commands,
+        "oidc",
+        "the OpenID Connect provider that people can sign in with",
+        "sudo argos oidc test\n  sudo argos oidc disable",
+    )
     for name, text, command in (
-        ("status", "say what is declared of the provider", status),
+        ("status", "show the declared provider", status),
         ("enable", "offer the declared provider at sign-in", enable),
-        ("disable", "break glass: take the provider away from sign-in; it is not asked", disable),
+        ("disable", "stop offering the provider, even if it is unreachable", disable),
         ("test", "try the connection and report each step", test),
     ):
         one = add_command(group, name, text, f"sudo argos oidc {name}", command)
@@ -78,6 +83,6 @@ def _switch(options: argparse.Namespace, *, enabled: bool) -> int:
     if options.json:
         print_json({"changed": outcome.changed, "enabled": enabled})
     else:
-        word = "on" if enabled else "off, and whoever signed in with it is signed out"
-        print(f"the provider is {word}" if outcome.changed else f"the provider was {word.partition(',')[0]} already")
+        word = "on" if enabled else "off, and everybody who signed in with it is signed out"
+        print(f"the provider is {word}" if outcome.changed else f"the provider was already {word.partition(',')[0]}")
     return OK

@@ -27,8 +27,8 @@ from argos.cli.command_line import Command
 from argos.cli.exits import OK, verdict
 
 _EXIT_CODES = """\
-exit codes: 0 done; 1 refused, or the doctor found something broken; 2 wrong usage; 66 not found;
-69 not available now; 70 a fault of argos; 77 not permitted; 78 settings or master key wrong"""
+exit codes: 0 success; 1 refused, or a check failed; 2 wrong usage; 66 not found; 69 not available now;
+70 internal error; 77 not permitted; 78 wrong settings or master key"""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -52,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; each sub-parser's ``command`` is what runs it."""
     parser = argparse.ArgumentParser(
         prog="argos",
-        description="The runtime of an Argos edge: signs people in and applies what is declared.",
+        description="Manages an Argos edge: people, hosts, bans, certificates, backups.",
         epilog="examples:\n"
         "  sudo argos doctor                          what is wrong, and what to do\n"
         "  sudo argos user reset-password alice --password-stdin < new\n"
@@ -61,20 +61,20 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for family in (
-        services,
+        health,
         users,
-        keys,
-        secrets,
-        audit,
         config,
+        secrets,
+        certificates,
         waf,
+        decisions,
+        crowdsec,
         oidc,
         mail,
         backup,
-        decisions,
-        crowdsec,
-        certificates,
-        health,
+        keys,
+        audit,
+        services,  # last: systemd runs these, and nobody types them
     ):
         family.add_to(commands)
     return parser

@@ -30,7 +30,7 @@ def read_environment(environment: Mapping[str, str], path: Path = ENVIRONMENT_FI
         pass
     except PermissionError:
         if "ARGOS_MASTER_KEY" not in environment:
-            raise Stop(NO_PERMISSION, f"{path} is for root alone: run this as root, with sudo for example.") from None
+            raise Stop(NO_PERMISSION, f"only root can read {path}: run this with sudo.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise Stop(CONFIGURATION, f"{path} cannot be read: {error}") from None
     return merged
@@ -51,15 +51,15 @@ def become_owner(data_dir: Path) -> None:
     except FileNotFoundError:
         raise Stop(
             CONFIGURATION,
-            f"ARGOS_DATA_DIR: {data_dir} is not there; the role 'runtime' makes it, or systemd-tmpfiles --create.",
+            f"ARGOS_DATA_DIR: {data_dir} does not exist; role 'layout' makes it, or run: systemd-tmpfiles --create.",
         ) from None
     except PermissionError:
-        raise Stop(NO_PERMISSION, f"{data_dir} cannot be entered: run this as root, with sudo for example.") from None
+        raise Stop(NO_PERMISSION, f"{data_dir} cannot be entered: run this with sudo.") from None
     me = os.geteuid()
     if me == owner:
         if me == 0 and data_dir == _DEFAULT_DATA_DIR:
             raise Stop(
-                CONFIGURATION, f"{data_dir} belongs to root and should belong to argos: systemd-tmpfiles --create."
+                CONFIGURATION, f"{data_dir} belongs to root and should belong to argos; run: systemd-tmpfiles --create."
             )
         return
     if me != 0:

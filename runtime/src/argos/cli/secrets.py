@@ -12,14 +12,23 @@ from argos.cli.exits import OK
 
 def add_to(commands: Commands) -> None:
     """Add this file's commands to the command line."""
-    group = add_group(commands, "secret", "values that declarations refer to by name; written, never shown")
-    storing = add_command(group, "set", "store a value", "sudo argos secret set cloudflare-token --stdin < token", put)
+    group = add_group(
+        commands,
+        "secret",
+        "secrets that declarations refer to by name; never shown",
+        "sudo argos secret set cloudflare-token --stdin < token\n  sudo argos secret list",
+    )
+    storing = add_command(
+        group, "set", "store or replace a secret", "sudo argos secret set cloudflare-token --stdin < token", put
+    )
     storing.add_argument("name")
     storing.add_argument("--stdin", action="store_true", required=True, help="read the value from standard input")
     add_json(storing)
-    listing = add_command(group, "list", "list the names", "sudo argos secret list", list_all)
+    listing = add_command(
+        group, "list", "list names, versions and where they are used", "sudo argos secret list", list_all
+    )
     add_json(listing)
-    remove = add_command(group, "delete", "forget a value", "sudo argos secret delete cloudflare-token", delete)
+    remove = add_command(group, "delete", "delete a secret", "sudo argos secret delete cloudflare-token", delete)
     remove.add_argument("name")
     add_json(remove)
 
@@ -53,7 +62,7 @@ def list_all(options: argparse.Namespace) -> int:
         return OK
     for view in views:
         day = time.strftime("%Y-%m-%d", time.gmtime(view.updated_at))
-        print(f"{view.name}  version {view.version} of {day}  used by {', '.join(view.used_by) or 'nobody'}")
+        print(f"{view.name}  version {view.version} of {day}  used by {', '.join(view.used_by) or 'nothing'}")
     if not views:
         print("no secrets are stored")
     return OK
@@ -68,5 +77,5 @@ def delete(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"changed": True})
     else:
-        print(f"{options.name}: forgotten")
+        print(f"{options.name}: deleted")
     return OK

@@ -11,25 +11,25 @@ from argos.cli.exits import CONFIGURATION, UNAVAILABLE, Stop
 
 def add_to(commands: Commands) -> None:
     """Add this file's commands to the command line."""
-    add_command(commands, "serve", "serve panel, API and admin API (systemd runs this)", "systemctl start argos", serve)
+    add_command(commands, "serve", "run by systemd: serve panel, API and admin API", "systemctl start argos", serve)
     add_command(
         commands,
         "gate",
-        "decide forward_auth requests (systemd runs this)",
+        "run by systemd: decide forward_auth requests",
         "systemctl start argos-gate",
         gate,
     )
     add_command(
         commands,
         "prepare",
-        "make the database readable for the gate (systemd runs this)",
+        "run by systemd: make the database readable for the gate",
         "systemctl start argos-prepare",
         prepare,
     )
     add_command(
         commands,
         "credentials",
-        "put the credentials that Caddy reads on tmpfs (systemd runs this)",
+        "run by systemd: put Caddy's credentials on tmpfs",
         "systemctl start argos-credentials",
         credentials,
     )
@@ -45,7 +45,7 @@ def serve(_options: argparse.Namespace) -> int:
     settle(settings)
     start_logging(settings.log_level)
     if journal(settings) is not None:
-        raise Stop(UNAVAILABLE, "a restore was interrupted, and half of one is not served: argos restore --resume")
+        raise Stop(UNAVAILABLE, "a restore was interrupted; complete it first: argos restore --resume")
     from argos.application import Application
     from argos.serving.serve import migrate_apart
     from argos.serving.serve import serve as serve_application

@@ -92,15 +92,15 @@ def read_secret(from_stdin: bool, prompt: str, limit: int = 64 * 1024) -> str:
             raise Stop(USAGE, "standard input is not UTF-8") from None
         text = text.removesuffix("\n").removesuffix("\r")
         if len(raw) > limit + 1 or not text:
-            raise Stop(USAGE, "standard input holds nothing" if not text else f"standard input is over {limit} bytes")
+            raise Stop(USAGE, "standard input is empty" if not text else f"standard input is over {limit} bytes")
         return text
     if not sys.stdin.isatty():
-        raise Stop(USAGE, "no terminal to ask on: pass --password-stdin")
+        raise Stop(USAGE, "no terminal to ask on: use --password-stdin")
     import getpass
 
     first = getpass.getpass(f"{prompt}: ")
-    if getpass.getpass(f"{prompt}, once more: ") != first:
-        raise Stop(USAGE, "the two were not the same")
+    if getpass.getpass(f"Repeat {prompt.lower()}: ") != first:
+        raise Stop(USAGE, "the two do not match")
     return first
 
 

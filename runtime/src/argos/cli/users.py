@@ -20,33 +20,33 @@ def add_to(commands: Commands) -> None:
     group = add_group(
         commands,
         "user",
-        "people who may sign in",
+        "people who can sign in",
         "sudo argos user create alice --email alice@home.example --group family --link\n"
         "  sudo argos user list\n"
         "  sudo argos user set-groups alice family photos\n"
         "  sudo argos user disable alice",
     )
-    listing = add_command(group, "list", "list everybody", "sudo argos user list --json", list_all)
+    listing = add_command(group, "list", "list all accounts", "sudo argos user list --json", list_all)
     add_json(listing)
     creation = add_command(
         group,
         "create",
-        "make an account",
+        "create an account",
         "sudo argos user create alice --email alice@home.example --group family --link\n"
         "  sudo argos user create bob --role admin --password-stdin < password",
         create,
     )
     _name_and_password(creation)
     _link(creation)
-    creation.add_argument("--group", action="append", default=[], metavar="GROUP", help="a group; may be given often")
-    creation.add_argument("--name", default="", help="the name a person is shown by")
-    creation.add_argument("--email", default="", help="handed to upstreams as X-Auth-Email")
+    creation.add_argument("--group", action="append", default=[], metavar="GROUP", help="a group; may be repeated")
+    creation.add_argument("--name", default="", help="full name")
+    creation.add_argument("--email", default="", help="e-mail address, sent to upstreams as X-Auth-Email")
     creation.add_argument("--role", choices=("member", "admin"), default="member", help="default: member")
-    creation.add_argument("--keep-password", action="store_true", help="do not ask for another one at first sign-in")
+    creation.add_argument("--keep-password", action="store_true", help="do not require a new password at first sign-in")
     first = add_command(
         group,
         "first-admin",
-        "make the first administrator; works once, ever",
+        "create the first administrator; works only once",
         "openssl rand -base64 18 | sudo argos user first-admin admin --password-stdin",
         first_admin,
     )
@@ -54,7 +54,7 @@ def add_to(commands: Commands) -> None:
     reset = add_command(
         group,
         "reset-password",
-        "set another password and end the account's sign-ins",
+        "set a new password and end the account's sign-ins",
         "sudo argos user reset-password alice --password-stdin < password\n"
         "  sudo argos user reset-password alice --link",
         reset_password,
@@ -74,17 +74,17 @@ def add_to(commands: Commands) -> None:
     groups = add_command(
         group,
         "set-groups",
-        "put somebody into these groups and no others, and end their sign-ins",
+        "set somebody's groups, and end their sign-ins",
         "sudo argos user set-groups alice family photos",
         set_groups,
     )
     groups.add_argument("username")
-    groups.add_argument("groups", nargs="*", metavar="GROUP", help="none: in no group")
+    groups.add_argument("groups", nargs="*", metavar="GROUP", help="all groups; none given: no groups")
     add_json(groups)
     for name, text, command in (
-        ("disable-2fa", "remove the second factor of who has lost it, and end its sign-ins", disable_2fa),
-        ("disable", "close an account and end its sign-ins", disable),
-        ("enable", "open a disabled account again", enable),
+        ("disable-2fa", "turn off a lost second factor, and end the account's sign-ins", disable_2fa),
+        ("disable", "disable an account and end its sign-ins", disable),
+        ("enable", "enable a disabled account", enable),
         ("delete", "remove an account and end its sign-ins", delete),
     ):
         one = add_command(group, name, text, f"sudo argos user {name} alice", command)
@@ -94,7 +94,7 @@ def add_to(commands: Commands) -> None:
 
 def _link(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--link", action="store_true", help="print a link by which the person sets a password: once, within 24 hours"
+        "--link", action="store_true", help="print a link for the person to set a password, once, within 24 hours"
     )
 
 
@@ -103,7 +103,7 @@ def _name_and_password(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--password-stdin",
         action="store_true",
-        help="read the password from standard input (first line); else it is asked",
+        help="read the password from standard input; default: ask for it",
     )
     add_json(parser)
 
@@ -151,7 +151,7 @@ def create(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"changed": True, "user": shown(user), **link})
         return OK
-    print(f"{user.username}: made")
+    print(f"{user.username}: created")
     _print_link(link)
     return OK
 
@@ -180,13 +180,13 @@ def _put(options: argparse.Namespace, wanted: Wanted, text: str) -> int:
     if options.json:
         print_json(told(change))
     else:
-        print(f"{username}: {text}" + ("; all sign-ins ended" if change.changed else " already"))
+        print(f"{username}: {text}" + ("; all sign-ins ended" if change.changed else " (unchanged)"))
     return OK
 
 
 def _print_link(link: dict[str, object]) -> None:
     if link:
-        print(f"Once, within 24 hours, this sets the password:\n{link['link']}")
+        print(f"Use this link once, within 24 hours, to set the password:\n{link['link']}")
 
 
 def first_admin(options: argparse.Namespace) -> int:
@@ -196,7 +196,7 @@ def first_admin(options: argparse.Namespace) -> int:
     password = read_secret(options.password_stdin, "Password", _PASSWORD_LIMIT)
     with services() as here:
         user = here.application.accounts.first_admin(here.actor, options.username, password)
-    return _done(options, user, "made; the password is changed at the first sign-in")
+    return _done(options, user, "created; the password must be changed at the first sign-in")
 
 
 def reset_password(options: argparse.Namespace) -> int:
@@ -215,7 +215,7 @@ def reset_password(options: argparse.Namespace) -> int:
     password = read_secret(options.password_stdin, "New password", _PASSWORD_LIMIT)
     with services() as here:
         user = here.application.accounts.reset_password(here.actor, options.username, password)
-    return _done(options, user, "has another password, to be changed at the next sign-in; all sign-ins ended")
+    return _done(options, user, "has a new password, which must be changed at the next sign-in; all sign-ins ended")
 
 
 def disable_2fa(options: argparse.Namespace) -> int:
@@ -247,7 +247,7 @@ def _set_disabled(options: argparse.Namespace, *, disabled: bool) -> int:
 
     with services() as here:
         user = here.application.accounts.set_disabled(here.actor, options.username, disabled)
-    return _done(options, user, "is disabled; all sign-ins ended" if disabled else "may sign in again")
+    return _done(options, user, "is disabled; all sign-ins ended" if disabled else "enabled; can sign in again")
 
 
 def delete(options: argparse.Namespace) -> int:
@@ -257,7 +257,7 @@ def delete(options: argparse.Namespace) -> int:
     with services() as here:
         there = here.application.accounts.delete(here.actor, options.username)
     if not there:
-        raise Stop(NOT_FOUND, f"user/{options.username[:64]}: there is no such user")
+        raise Stop(NOT_FOUND, f"user/{options.username[:64]}: no such user")
     if options.json:
         print_json({"changed": True})
     else:

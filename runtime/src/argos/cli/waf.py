@@ -1,4 +1,4 @@
-"""`argos waf …`: what the WAF found, why, and how to let a false positive pass."""
+"""`argos waf …`: WAF events, and exclusions for false positives."""
 
 from __future__ import annotations
 
@@ -14,23 +14,25 @@ def add_to(commands: Commands) -> None:
     group = add_group(
         commands,
         "waf",
-        "what the WAF found, why, and how to let a false positive pass",
+        "WAF events, and exclusions for false positives",
         "sudo argos waf events --host wiki.home.example\n"
         "  sudo argos waf explain 3f1c0e6d5b7a9c21\n"
         "  sudo argos waf exclude 3f1c0e6d5b7a9c21 --apply",
     )
     listing = add_command(group, "events", "list the last events, newest first", "sudo argos waf events", events)
-    listing.add_argument("--host", default="", help="only this host's")
-    listing.add_argument("--limit", type=_positive, default=20, metavar="N", help="at most so many (20)")
-    reason = add_command(group, "explain", "say rule by rule why", "sudo argos waf explain 3f1c0e6d5b7a9c21", explain)
+    listing.add_argument("--host", default="", help="only events of this host")
+    listing.add_argument("--limit", type=_positive, default=20, metavar="N", help="maximum number; default: 20")
+    reason = add_command(
+        group, "explain", "explain an event, rule by rule", "sudo argos waf explain 3f1c0e6d5b7a9c21", explain
+    )
     narrow = add_command(
         group,
         "exclude",
-        "show the narrowest exclusion that lets such requests pass",
+        "show or add the narrowest exclusion that allows such requests",
         "sudo argos waf exclude 3f1c0e6d5b7a9c21 --apply",
         exclude,
     )
-    narrow.add_argument("--apply", action="store_true", help="make the change")
+    narrow.add_argument("--apply", action="store_true", help="add the exclusion")
     for one in (reason, narrow):
         one.add_argument("event", metavar="EVENT", help="as `argos waf events` names it")
     for one in (listing, reason, narrow):
@@ -88,11 +90,11 @@ def explain(options: argparse.Namespace) -> int:
     if shown["problem"]:
         print(f"\nNo exclusion is offered. {shown['problem']}.")
     else:
-        print("\nIf it was honest, these exclusions let such requests to this host pass:")
+        print("\nIf this was a legitimate request, these exclusions allow such requests to this host:")
         for exclusion in shown["exclusions"]:
             print(f"  - {json.dumps(exclusion, ensure_ascii=False)}")
         print(f"\nsudo argos waf exclude {options.event}            shows the change\n", end="")
-        print(f"sudo argos waf exclude {options.event} --apply    makes it")
+        print(f"sudo argos waf exclude {options.event} --apply    applies it")
     return OK
 
 
@@ -116,8 +118,8 @@ def exclude(options: argparse.Namespace) -> int:
         return OK
     print(difference(proposal))
     if not options.apply:
-        print("\nNothing is changed yet; --apply makes it so.")
+        print("\nNothing has been changed. --apply applies it.")
     if proposal.owner:
-        print(f"\n{proposal.owner!r} manages this host: put the exclusions into its declaration, or its next run")
-        print("takes them away.")
+        print(f"\n{proposal.owner!r} manages this host. Add the exclusions to its declaration too, or the next run")
+        print("removes them.")
     return OK

@@ -21,19 +21,19 @@ def check_backups(database: Path) -> Finding:
             last = connection.execute("SELECT state, reason FROM backup_runs ORDER BY id DESC LIMIT 1").fetchone()
             good = connection.execute("SELECT max(at) FROM backup_runs WHERE state = 'ok'").fetchone()[0]
     except sqlite3.Error as error:
-        return Finding(
-            name, "unknown", f"What is known of backups cannot be read: {error}.", "Mend the database first."
-        )
+        return Finding(name, "unknown", f"The state of backups cannot be read: {error}.", "Fix the database first.")
     if last is None:
-        return Finding(name, "ok", "No backup was due yet; the timer makes the first one at night.")
+        return Finding(name, "ok", "No backup was due yet. The first one is made tonight.")
     if last[0] == "failed":
-        return Finding(name, "warning", f"The last backup failed: {last[1]}", "Mend that, then: argos backup create.")
+        return Finding(
+            name, "warning", f"The last backup failed: {last[1]}", "Fix that, then run: sudo argos backup create."
+        )
     age = int(time.time()) - int(good)
     if age > LATE_S:
         return Finding(
             name,
             "warning",
             f"The newest backup is {age // 86_400} days old.",
-            "See systemctl list-timers argos-backup.timer, and journalctl -u argos-backup.",
+            "See: systemctl list-timers argos-backup.timer; journalctl -u argos-backup.",
         )
     return Finding(name, "ok", f"The newest backup is {age // 3600} hours old.")

@@ -35,16 +35,14 @@ def check_certificates(settings: Settings) -> Finding:
         with read_only(settings.database) as connection:
             declared = Declared.from_rows(connection.execute("SELECT kind, name, spec, owner FROM resources"))
     except (sqlite3.Error, Unavailable) as error:
-        return Finding(
-            _NAME, "unknown", f"What is declared cannot be read: {error}.", "Look at the finding about the database."
-        )
+        return Finding(_NAME, "unknown", f"The declared state cannot be read: {error}.", "Fix the database first.")
     try:
         # No reason of a failure is shown here: without the vault nobody knows the secrets that it may quote.
         found = certificate_statuses(
             declared, CaddyAdmin(settings.caddy_socket), Scrubber(), now, with_panel=settings.mode == "behind_caddy"
         )
     except Unavailable as error:
-        return Finding(_NAME, "unknown", f"{error.message}.", "Mend Caddy first.")
+        return Finding(_NAME, "unknown", f"{error.message}.", "Fix Caddy first.")
     return judged(found, now)
 
 
@@ -53,7 +51,7 @@ def judged(found: list[CertificateStatus], now: int) -> Finding:
     bad = [(status, *verdict) for status in found if (verdict := _verdict(status, now)) is not None]
     served = sum(status.condition != "unused" for status in found)
     if not bad:
-        return Finding(_NAME, "ok", f"{served} in order." if served else "Nothing is served over TLS.")
+        return Finding(_NAME, "ok", f"{served} ok." if served else "Nothing is served over TLS.")
     bad.sort(key=lambda one: one[1] != "failed")
     said = [f"{status.name} {what}" for status, _unused, what in bad[:_NAMED]]
     if len(bad) > _NAMED:
@@ -62,7 +60,7 @@ def judged(found: list[CertificateStatus], now: int) -> Finding:
 
 
 def _verdict(status: CertificateStatus, now: int) -> tuple[State, str] | None:
-    """How bad it is, and what it is; None for one in order."""
+    """How bad it is, and what it is; None for one that is ok."""
     if status.condition == "missing":
         return _missing(status)
     until = status.not_after
@@ -72,9 +70,9 @@ def _verdict(status: CertificateStatus, now: int) -> tuple[State, str] | None:
     overdue = status.renew_at is not None and now > status.renew_at + _OVERDUE_S
     what = {
         "expired": f"expired at {end}",
-        "failing": f"could not be renewed at {to_the_minute(status.failed_at or 0)} and ends at {end}",
-        "expiring": f"ends at {end}, and certificate/{status.certificate} is not renewed by itself",
-        "valid": f"should have been renewed from {to_the_minute(status.renew_at or 0)} on and ends at {end}",
+        "failing": f"could not be renewed at {to_the_minute(status.failed_at or 0)} and expires at {end}",
+        "expiring": f"expires at {end}, and certificate/{status.certificate} is not renewed automatically",
+        "valid": f"should have been renewed after {to_the_minute(status.renew_at or 0)} and expires at {end}",
     }[status.condition]
     if status.condition == "valid" and not overdue:
         return None
@@ -83,9 +81,9 @@ def _verdict(status: CertificateStatus, now: int) -> tuple[State, str] | None:
 
 def _missing(status: CertificateStatus) -> tuple[State, str]:
     if status.source == "manual":
-        return "failed", f"has none: Caddy does not hold certificate/{status.certificate}"
+        return "failed", f"has none: Caddy does not have certificate/{status.certificate}"
     if status.error:
-        return "failed", f"has none: the attempt at {to_the_minute(status.failed_at or 0)} went wrong"
+        return "failed", f"has none: the attempt at {to_the_minute(status.failed_at or 0)} failed"
     return "warning", "has none yet"
 
 
@@ -94,10 +92,12 @@ def _advice(bad: list[CertificateStatus]) -> str:
     if any(status.source == "manual" and status.condition != "missing" for status in bad):
         parts.append("Declare a newer chain with its key: argos.edge.certificate.")
     if any(status.source == "manual" and status.condition == "missing" for status in bad):
-        parts.append("See that the secret with its key is set (argos secret list); then it is there within a minute.")
+        parts.append(
+            "Make sure that the secret with its key is set (argos secret list). Caddy then has it within a minute."
+        )
     if any(status.source != "manual" for status in bad):
         parts.append(
-            "See why: sudo argos certificates. For ACME the name must lead here with ports 80 and 443 open, "
-            "or the DNS provider's token be good."
+            "For the reason: sudo argos certificates. For ACME, the name must point here and ports 80 and 443 be open, "
+            "or the DNS provider's token must be valid."
         )
     return " ".join(parts)

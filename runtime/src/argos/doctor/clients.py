@@ -29,7 +29,7 @@ def check_clients(access_log: Path) -> Finding:
     try:
         seen = _addresses(tail(access_log, _TAIL))
     except FileNotFoundError:
-        return Finding(name, "ok", "Nothing has been requested yet.")
+        return Finding(name, "ok", "No requests yet.")
     except OSError as error:
         return Finding(name, "unknown", f"{access_log} cannot be read: {error.strerror}.", "Run as root or argos.")
     distinct = set(seen)
@@ -40,11 +40,11 @@ def check_clients(access_log: Path) -> Finding:
                 name,
                 "warning",
                 f"The last {len(seen)} requests all came from the private address {only}.",
-                "If they were not all yours, something in front of this guest hides the callers, and bans and limits "
-                "do nothing: publish the ports with the source kept (DNAT without masquerade), or name the proxy in "
+                "If they were not all yours, something in front of this guest hides the clients' addresses, and bans "
+                "and limits do nothing. Forward the ports by DNAT without masquerading, or name the proxy in "
                 "settings.edge.trusted_proxies.",
             )
-    return Finding(name, "ok", f"{len(distinct)} distinct in the last {len(seen)} requests.")
+    return Finding(name, "ok", f"{len(distinct)} different addresses in the last {len(seen)} requests.")
 
 
 def _addresses(lines: bytes) -> list[str]:

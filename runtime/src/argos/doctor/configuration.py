@@ -35,23 +35,24 @@ def check_configuration(path: Path) -> Finding:
         with read_only(path) as connection:
             active = connection.execute(query).fetchone()
     except sqlite3.Error as error:
-        return Finding(name, "unknown", f"{path} cannot be read: {error}.", "Look at the finding about the database.")
+        return Finding(name, "unknown", f"{path} cannot be read: {error}.", "Fix the database first.")
     if active is None:
         return Finding(name, "ok", "Nothing has been applied yet.")
     at = to_the_minute(active[2] or 0)
-    message = f"In force is revision {active[0]} of {at}, by {active[1]}."
+    message = f"Revision {active[0]} of {at}, by {active[1]}, is in force."
     mended = [when for when in mended_at(path) if when > time.time() - _A_DAY]
     if not mended:
         return Finding(name, "ok", message)
     last = time.strftime("%H:%M:%S UTC", time.gmtime(mended[-1]))
-    message += f" Caddy ran something else {_times(len(mended))} in the last day, and was brought back, last at {last}."
+    message += f" Caddy ran something else {_times(len(mended))} in the last day, which was corrected, last at {last}."
     if len(mended) < _OFTEN:
         return Finding(name, "ok", message)
     return Finding(
         name,
         "warning",
         message,
-        "Something else writes to Caddy's admin socket, or Caddy starts from another file: journalctl -u argos-caddy.",
+        "Something else writes to Caddy's admin socket, or Caddy starts with a different file. "
+        "See: journalctl -u argos-caddy.",
     )
 
 

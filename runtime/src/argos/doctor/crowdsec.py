@@ -27,22 +27,22 @@ def check_lapi(url: str, key_file: Path, caddy_socket: Path) -> Finding:
     try:
         key = key_file.read_text(encoding="ascii").strip()
     except PermissionError:
-        return Finding(name, "unknown", f"{key_file} may not be read from here.", "Run as root: sudo argos doctor.")
+        return Finding(name, "unknown", f"{key_file} cannot be read by this user.", "Run as root: sudo argos doctor.")
     except (OSError, ValueError):
         key = ""
     if not key:
         return Finding(
             name,
             "failed",
-            f"{key_file} holds no bouncer key: Caddy enforces the bans it remembers and learns no new ones.",
-            "Run role crowdsec again, then: systemctl restart argos-credentials argos-caddy.",
+            f"{key_file} contains no bouncer key: Caddy enforces known bans and learns no new ones.",
+            "Run role crowdsec again, then run: systemctl restart argos-credentials argos-caddy.",
         )
     status = _lapi_status(f"{url}/v1/decisions?ip=192.0.2.1", key)
     if status is None:
         return Finding(
             name,
             "failed",
-            f"CrowdSec's LAPI does not answer at {url}: known bans hold, new ones are not made.",
+            f"CrowdSec's LAPI does not answer at {url}: known bans hold, but no new ones are made.",
             restart_advice("crowdsec"),
         )
     if status in {401, 403}:
@@ -50,10 +50,10 @@ def check_lapi(url: str, key_file: Path, caddy_socket: Path) -> Finding:
             name,
             "failed",
             "LAPI refuses the bouncer's key.",
-            "Run: sudo argos crowdsec credentials; or role crowdsec, which also makes a new one.",
+            "Run: sudo argos crowdsec credentials. Role crowdsec makes a new key too.",
         )
     if status >= 500:
-        return Finding(name, "failed", f"LAPI answers {status}.", "Look at: journalctl -u crowdsec.")
+        return Finding(name, "failed", f"LAPI answers {status}.", "See: journalctl -u crowdsec.")
     return _caddys_view(name, caddy_socket, key)
 
 
@@ -71,12 +71,12 @@ def check_machine(settings: Settings, lapi: Lapi | None) -> Finding:
         return Finding(
             name,
             "failed",
-            f"{error.message.partition(';')[0]}. Bans hold; none can be made or ended from here.",
-            "Run: sudo argos crowdsec credentials; or the playbook with --tags crowdsec,runtime.",
+            f"{error.message.partition(';')[0]}. Bans hold, but Argos cannot make or lift any.",
+            "Run: sudo argos crowdsec credentials. Or run the playbook with --tags crowdsec,runtime.",
         )
     except LapiUnavailable as error:
-        return Finding(name, "unknown", f"{error.message}.", "Mend CrowdSec first.")
-    return Finding(name, "ok", "LAPI takes them.")
+        return Finding(name, "unknown", f"{error.message}.", "Fix CrowdSec first.")
+    return Finding(name, "ok", "LAPI accepts them.")
 
 
 def edge_view(caddy_socket: Path) -> dict[str, Any] | None:
@@ -112,26 +112,26 @@ def _asked_apart(settings: Settings) -> None:
 def _caddys_view(name: str, caddy_socket: Path, key: str) -> Finding:
     view = edge_view(caddy_socket)
     if view is None:
-        return Finding(name, "unknown", "LAPI takes the key; Caddy does not say when it last asked.")
+        return Finding(name, "unknown", "LAPI accepts the key, but Caddy does not say when it last asked.")
     if not view.get("running"):
         return Finding(
             name, "warning", "Caddy enforces no bans: settings.crowdsec.enabled is false, or nothing is applied."
         )
     age, error = view.get("seconds_since_answer"), shown_error(view, key) or "no answer yet"
-    look = "Look at: journalctl -u argos-caddy -u crowdsec."
+    look = "See: journalctl -u argos-caddy -u crowdsec."
     if not isinstance(age, int):
         return Finding(name, "failed", f"Caddy has had no answer from LAPI since it started: {error}.", look)
     if age > _ANSWER_AGE:
         return Finding(name, "failed", f"Caddy's last answer from LAPI is {age} s old: {error}.", look)
     return _bans_held(name, view, look) or Finding(
-        name, "ok", f"{view.get('decisions', 0)} decisions; Caddy heard from LAPI {age} s ago."
+        name, "ok", f"{view.get('decisions', 0)} decisions; LAPI answered Caddy {age} s ago."
     )
 
 
 def _bans_held(name: str, view: dict[str, Any], look: str) -> Finding | None:
     """What keeps Caddy, which has LAPI's answer, from enforcing all of it for good."""
     if view.get("state_error"):
-        return Finding(name, "failed", "Caddy cannot save its decisions: a restart would forget them.", look)
+        return Finding(name, "failed", "Caddy cannot save its decisions; a restart would lose them.", look)
     left_out = view.get("left_out")
     if isinstance(left_out, int) and left_out > 0:
         return Finding(

@@ -20,7 +20,7 @@ def check_database(path: Path) -> Finding:
     """The file is there, readable and whole (``PRAGMA quick_check``)."""
     name = "database"
     if not path.exists():
-        return Finding(name, "failed", f"{path} is not there.", "Start the runtime once: systemctl start argos.")
+        return Finding(name, "failed", f"{path} does not exist.", "Start the runtime once: systemctl start argos.")
     try:
         with read_only(path) as connection:
             verdict = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
@@ -30,11 +30,11 @@ def check_database(path: Path) -> Finding:
             name,
             "failed",
             f"{path} cannot be read: {error}.",
-            "Look at its owner (argos) and mode, or restore a backup.",
+            "Check its owner (argos) and mode, or restore a backup.",
         )
     if verdict != "ok":
         return Finding(name, "failed", f"{path} is damaged: {verdict}.", "Stop the runtime and restore a backup.")
-    return Finding(name, "ok", f"{path} is whole.")
+    return Finding(name, "ok", f"{path} is intact.")
 
 
 def check_disk(paths: list[Path]) -> Finding:
@@ -49,10 +49,8 @@ def check_disk(paths: list[Path]) -> Finding:
         if free < _LEAST_FREE or (status.f_files and status.f_favail < 1000):
             short.append(f"{path} ({free // 1024**2} MiB free)")
     if short:
-        return Finding(
-            name, "failed", f"Hardly any space is left at {', '.join(short)}.", "Free at least 200 MiB there."
-        )
-    return Finding(name, "ok", "There is enough free space.")
+        return Finding(name, "failed", f"Almost no space left at {', '.join(short)}.", "Free at least 200 MiB there.")
+    return Finding(name, "ok", "Enough free space.")
 
 
 def check_clock(path: Path) -> Finding:
@@ -72,7 +70,7 @@ def check_clock(path: Path) -> Finding:
             name,
             "warning",
             f"The newest audit row is {int(newest - now)} seconds ahead of the clock: the clock was set back.",
-            "Sessions may live longer than meant; set the time: timedatectl set-ntp true.",
+            "Sessions may last longer than intended. Set the time: timedatectl set-ntp true.",
         )
     return Finding(name, "ok", time.strftime("It is %Y-%m-%d %H:%M UTC.", time.gmtime(now)))
 

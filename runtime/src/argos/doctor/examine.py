@@ -63,7 +63,7 @@ def _check_crowdsec(settings: Settings, lapi: Lapi | None, *, sound: bool) -> li
                 "CrowdSec",
                 "warning",
                 "settings.crowdsec.enabled is false: nobody is banned.",
-                "Declare it true unless something else in front of this edge bans.",
+                "Set it to true, unless something else in front of this edge bans attackers.",
             )
         ]
     url = str(declared.get("lapi_url") or settings.lapi_url)

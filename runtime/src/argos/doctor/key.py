@@ -18,18 +18,18 @@ def check_key(settings: Settings) -> Finding:
             name,
             "failed",
             "ARGOS_MASTER_KEY is not set.",
-            "Put it back into /etc/argos/argos.env, from where you keep it.",
+            "Put it back into /etc/argos/argos.env from your copy.",
         )
     given = [key_id(key) for key in (settings.master_key, settings.master_key_next) if key is not None]
     wanted = wanted_ids(settings)
     if wanted is None:
-        return Finding(name, "unknown", "The database that it opens cannot be read.", "Mend the database first.")
+        return Finding(name, "unknown", "The database cannot be read.", "Fix the database first.")
     missing = sorted(wanted - set(given))
     if missing:
         return Finding(
             name,
             "failed",
-            f"The database wants the master key with id {', '.join(missing)}; "
+            f"The database needs the master key with id {', '.join(missing)}; "
             f"the one in use has id {' and '.join(given)}.",
             "Put the right key into /etc/argos/argos.env (the controller keeps one under .argos/<guest>/), "
             "then: systemctl restart argos-credentials argos.",
@@ -38,8 +38,8 @@ def check_key(settings: Settings) -> Finding:
         return Finding(
             name,
             "warning",
-            f"A rotation is under way: the data is under {', '.join(sorted(wanted))}, and both keys are given.",
-            "Run playbooks/rotate_key.yml to its end.",
+            f"A rotation is under way: the data uses {', '.join(sorted(wanted))}, and both keys are configured.",
+            "Run playbooks/rotate_key.yml again until it completes.",
         )
     return Finding(name, "ok", f"It opens the database (id {given[0]}).")
 

@@ -18,14 +18,14 @@ def check_mail(database: Path) -> Finding:
             last = connection.execute("SELECT at, state, reason FROM mails ORDER BY id DESC LIMIT 1").fetchone()
             waiting = connection.execute("SELECT coalesce(sum(1 + more), 0) FROM notices").fetchone()[0]
     except sqlite3.Error as error:
-        return Finding(name, "unknown", f"What is known of mail cannot be read: {error}.", "Mend the database first.")
+        return Finding(name, "unknown", f"The state of e-mail cannot be read: {error}.", "Fix the database first.")
     declared = declared_settings(database, "mail")
     if not declared.get("enabled"):
-        said = "Mail is switched off" if declared else "No mail server is declared"
-        return Finding(name, "ok", f"{said}: nobody is told when a backup fails.")
+        said = "E-mail is off" if declared else "No mail server is declared"
+        return Finding(name, "ok", f"{said}: nobody is notified when a backup fails.")
     if last is None:
-        return Finding(name, "ok", "No mail went out yet; 'argos mail test' sends one.")
+        return Finding(name, "ok", "No e-mail sent yet. To send one: sudo argos mail test.")
     if last[1] == "failed":
-        message = f"The last mail, {to_the_minute(last[0])}, was not sent: {last[2]}. Notices that wait: {waiting}."
-        return Finding(name, "warning", message, "Mend that, then: argos mail test.")
-    return Finding(name, "ok", f"The last mail went out {to_the_minute(last[0])}.")
+        message = f"The last e-mail, {to_the_minute(last[0])}, was not sent: {last[2]}. Waiting notices: {waiting}."
+        return Finding(name, "warning", message, "Fix that, then run: sudo argos mail test.")
+    return Finding(name, "ok", f"The last e-mail was sent {to_the_minute(last[0])}.")

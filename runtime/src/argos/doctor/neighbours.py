@@ -20,7 +20,7 @@ def check_caddy(socket: Path, active: Path) -> Finding:
         status, body = unix_http.get(socket, "/config/")
         running = json.loads(body)
     except PermissionError:
-        return Finding(name, "unknown", f"{socket} may not be opened from here.", "Run as root: sudo argos doctor.")
+        return Finding(name, "unknown", f"{socket} cannot be opened by this user.", "Run as root: sudo argos doctor.")
     except _UNHEARD as error:
         return Finding(
             name, "failed", f"Caddy does not answer at {socket}: {_short(error)}.", restart_advice("argos-caddy")
@@ -34,16 +34,16 @@ def _compared(name: str, running: object, active: Path) -> Finding:
     try:
         wanted = json.loads(active.read_bytes())
     except FileNotFoundError:
-        return Finding(name, "ok", "Caddy runs; nothing has been applied yet.")
+        return Finding(name, "ok", "Caddy is running; nothing has been applied yet.")
     except _UNHEARD as error:
         return Finding(name, "failed", f"{active} cannot be read: {_short(error)}.", "Apply the declaration again.")
     if running == wanted:
-        return Finding(name, "ok", "Caddy runs the active revision.")
+        return Finding(name, "ok", "Caddy is running the active revision.")
     return Finding(
         name,
         "failed",
-        "Caddy runs something else than the active revision.",
-        "The runtime mends this within seconds; if it does not: journalctl -u argos -u argos-caddy.",
+        "Caddy is running a different configuration from the active revision.",
+        "The runtime corrects this within seconds. If it does not, see: journalctl -u argos -u argos-caddy.",
     )
 
 
@@ -58,7 +58,7 @@ def check_gate(socket: Path) -> Finding:
         return Finding(
             name,
             "failed",
-            f"The gate does not answer: {_short(error)}. Protected hosts deny everybody.",
+            f"The gate does not answer: {_short(error)}. Protected hosts turn everybody away.",
             restart_advice("argos-gate.socket argos-gate"),
         )
     if status == 200:
@@ -67,8 +67,8 @@ def check_gate(socket: Path) -> Finding:
     return Finding(
         name,
         "failed",
-        f"The gate cannot decide: {reason}. Protected hosts deny everybody.",
-        "Look at: journalctl -u argos-gate.",
+        f"The gate cannot decide: {reason}. Protected hosts turn everybody away.",
+        "See: journalctl -u argos-gate.",
     )
 
 
@@ -85,17 +85,17 @@ def _gate_by_systemd(name: str) -> Finding:
     except (OSError, subprocess.TimeoutExpired):
         word = ""
     if word == "active":
-        return Finding(name, "ok", "systemd says that the gate runs.")
+        return Finding(name, "ok", "The gate is running, according to systemd.")
     if not word:
         return Finding(
-            name, "unknown", "The gate's socket may not be opened from here.", "Run as root: sudo argos doctor."
+            name, "unknown", "The gate's socket cannot be opened by this user.", "Run as root: sudo argos doctor."
         )
-    return Finding(name, "failed", f"systemd says that the gate is {word}.", restart_advice("argos-gate"))
+    return Finding(name, "failed", f"The gate is {word}, according to systemd.", restart_advice("argos-gate"))
 
 
 def restart_advice(units: str) -> str:
     """What to try when units do not answer."""
-    return f"Try: systemctl restart {units}; then: journalctl -u {units.split(' ', maxsplit=1)[0]}."
+    return f"Try: systemctl restart {units}. Then see: journalctl -u {units.split(' ', maxsplit=1)[0]}."
 
 
 def _short(error: Exception) -> str:

@@ -17,21 +17,21 @@ def check_record(settings: Settings) -> Finding:
 
     Reads the whole record, so it is the doctor's, not the health answer's.
     """
-    name = "record"
+    name = "audit log"
     storage = Storage(settings.database, SystemClock())
     try:
         vault = Vault(storage, settings.require_master_key(), settings.master_key_next)
         verdict = Audit(storage, vault, Scrubber()).examine()
     except ArgosError as error:
-        return Finding(name, "unknown", f"The record of changes cannot be read: {error}", "Mend what is broken above.")
+        return Finding(name, "unknown", f"The audit log cannot be read: {error}", "Fix what has failed above.")
     finally:
         storage.close()
     if verdict.broken is not None:
         return Finding(
             name,
             "failed",
-            f"The record of changes was altered at row {verdict.broken}: {verdict.reason}.",
-            "Somebody wrote to the database beside the runtime, or put an old copy back by hand (then remove "
-            f"{settings.database.with_name('audit.checkpoint')}). Compare with a backup, and look who can become root.",
+            f"The audit log was altered at row {verdict.broken}: {verdict.reason}.",
+            "Somebody changed the database behind the runtime's back, or put back an old copy by hand (then remove "
+            f"{settings.database.with_name('audit.checkpoint')}). Compare with a backup, and check who can be root.",
         )
-    return Finding(name, "ok", f"The record of changes is whole: {verdict.rows} rows.")
+    return Finding(name, "ok", f"The audit log is intact: {verdict.rows} rows.")

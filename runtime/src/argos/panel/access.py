@@ -74,7 +74,7 @@ class Access:
             raise falcon.HTTPError(
                 falcon.HTTP_421,
                 title="Not this panel's name",
-                description="This panel answers to its declared names only. On a LAN, add the name or address to "
+                description="This panel only answers to its declared names. On a LAN, add the name or address to "
                 "ARGOS_PANEL_HOSTS (argos_runtime_panel_hosts).",
             )
         cookies.check_size(req)
@@ -97,9 +97,9 @@ class Access:
         own_origin = door.site.origin(door.host)
         if not origin.is_own(req.method, req.get_header("Origin"), req.get_header("Sec-Fetch-Site"), own_origin):
             raise falcon.HTTPForbidden(
-                title="Sent from another page",
-                description=f"This form was not sent from {own_origin}. Open the panel there and try again; if an "
-                "extension of the browser hides the origin, allow it for this address.",
+                title="Sent from another site",
+                description=f"This form was not sent from {own_origin}. Open the panel there and try again. If a "
+                "browser extension hides the origin, allow it for this address.",
             )
         visit = door.visit
         visit.person = self._person(cookies.tokens(req, door.site.cookie_names.panel))
@@ -147,11 +147,11 @@ class Access:
             resp.location = _half_way(req, person)
             resp.complete = True
         elif not person.full:
-            raise falcon.HTTPForbidden(
-                title="Half signed in", description=f"First: {_half_way(req, person).partition('?')[0]}"
-            )
+            raise falcon.HTTPForbidden(title="Finish signing in", description=_unfinished(person))
         else:
-            raise falcon.HTTPForbidden(title="For administrators", description="Your account may not do this.")
+            raise falcon.HTTPForbidden(
+                title="Administrators only", description="Your account is not allowed to do this."
+            )
 
 
 def wants_fresh_proof(req: falcon.Request, visit: Visit, resource: object) -> bool:
@@ -174,12 +174,19 @@ def _ask_for_proof(req: falcon.Request, resp: falcon.Response, resource: object)
     if is_api(req):
         raise ProofRequired(
             title="Confirm it is you",
-            description="A change wants a password or a code of the last 10 minutes: open /confirm in the panel first.",
+            description="To make changes, confirm with your password or a code of the last 10 minutes: open /confirm.",
         )
     back = getattr(resource, "page", "") or _own_path(req)
     resp.status = falcon.HTTP_303
     resp.location = f"/confirm?rd={quote(back, safe='')}"
     resp.complete = True
+
+
+def _unfinished(person: Person) -> str:
+    """What is missing from a half-finished sign-in."""
+    if person.session.assurance == "second_factor":
+        return "Enter a code of your second factor first: /second-factor"
+    return "Choose a new password first: /password"
 
 
 def _half_way(req: falcon.Request, person: Person) -> str:

@@ -61,7 +61,9 @@ class AuditPage:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Verify the chain, and say how it stands."""
         if forms.read(req).get("do") != "verify":
-            raise falcon.HTTPBadRequest(title="Not a form", description="The form does not say what to do.")
+            raise falcon.HTTPBadRequest(
+                title=forms.UNREADABLE, description="The form does not say what to do. Reload the page."
+            )
         self._show(req, resp, Query(), verdict=self._application.audit.examine())
 
     def _show(

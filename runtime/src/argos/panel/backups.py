@@ -31,7 +31,7 @@ class Backups:
         try:
             if form.get("action") == "delete":
                 self._application.backups.drop(actor, form.get("name", ""))
-                self._show(req, resp, done="The backup is gone.")
+                self._show(req, resp, done="The backup has been removed.")
             else:
                 request = self._application.backups.ask_for(actor)
                 resp.status, resp.location = falcon.HTTP_303, f"/backups?asked={request}"

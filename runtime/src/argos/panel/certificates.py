@@ -19,7 +19,7 @@ _SOURCES = {"internal": "own CA", "auto": "ACME", "manual": "your own"}
 _WORDS = {
     "valid": ("good", "valid"),
     "expiring": ("warn", "expires soon"),
-    "failing": ("warn", "renewal fails"),
+    "failing": ("warn", "renewal failing"),
     "expired": ("bad", "expired"),
     "missing": ("bad", "none yet"),
     "unused": ("", "unused"),

@@ -24,11 +24,11 @@ _STALE = 60  # seconds; the bouncer asks every 10
 _FIELDS = ("value", "duration", "reason", "force")
 _PLACES = {"value": ("value", "Value"), "duration": ("duration", "Duration"), "reason": ("reason", "Reason")}
 _ORIGINS = {
-    ORIGIN: "by hand, here",
+    ORIGIN: "by hand, Argos",
     "cscli": "by hand, cscli",
-    "crowdsec": "seen here",
+    "crowdsec": "CrowdSec",
     "CAPI": "community list",
-    "lists": "a list",
+    "lists": "subscribed list",
 }
 
 
@@ -62,9 +62,11 @@ class Decisions:
                     )
                     done = _added(decisions.put(actor, wanted), wanted)
                 case "end" if form.get("id", "").isascii() and form.get("id", "").isdigit() and len(form["id"]) <= 18:
-                    done = f"The decision on {_ended(decisions.remove_one(actor, int(form['id'])))} is ended."
+                    done = f"The ban on {_ended(decisions.remove_one(actor, int(form['id'])))} has been lifted."
                 case _:
-                    raise falcon.HTTPBadRequest(title="Not a form", description="The form does not say what to do.")
+                    raise falcon.HTTPBadRequest(
+                        title=forms.UNREADABLE, description="The form does not say what to do. Reload the page."
+                    )
         except ArgosError as error:
             answer = answer_for(error)
             for name, value in answer.headers.items():
@@ -72,7 +74,7 @@ class Decisions:
             kept = form if form.get("do") == "add" else {}
             self._show(req, resp, kept, problems=_problems(error), status=falcon.code_to_http_status(answer.status))
             return
-        self._show(req, resp, done=f"{done} The edge follows within 20 seconds.")
+        self._show(req, resp, done=f"{done} This takes effect within 20 seconds.")
 
     def _show(
         self,
@@ -151,9 +153,9 @@ def _row(one: Any) -> dict[str, Any]:
 
 
 def _added(change: Change, wanted: Wanted) -> str:
-    warnings = "".join(f" Look: {warning}." for warning in change.warnings)
+    warnings = "".join(f" Warning: {warning}." for warning in change.warnings)
     value = change.after["value"] if change.after else wanted.value
-    return (f"{value} is banned." if change.changed else f"{value} was banned so already.") + warnings
+    return (f"{value} is banned." if change.changed else f"{value} was already banned like this.") + warnings
 
 
 def _ended(change: Change) -> str:
@@ -166,7 +168,7 @@ def _problems(error: ArgosError) -> Problems:
 
 
 def _in_words(text: str) -> str:
-    return text.replace("another one, or force.", "another one, or the tick below.")
+    return text.replace("another one, or force.", "another one, or the checkbox below.")
 
 
 def _offset(text: str | None) -> int:

@@ -8,23 +8,23 @@ import falcon
 
 from argos.api import errors as api_errors
 from argos.errors import ArgosError
-from argos.panel import pages
+from argos.panel import forms, pages
 from argos.panel.access import is_api
 
 logger = logging.getLogger(__name__)
 
 _HEADINGS = {
-    400: "That request cannot be read",
+    400: "This request could not be read",
     401: "Sign in first",
     403: "Refused",
-    404: "There is nothing here",
-    405: "Not possible here",
+    404: "Page not found",
+    405: "Not allowed here",
     413: "Too large",
-    415: "Not a form",
+    415: forms.UNREADABLE,
     421: "Not this panel's name",
     429: "Too many attempts",
     431: "Too many cookies",
-    503: "Not at the moment",
+    503: "Not available right now",
 }
 
 
@@ -79,6 +79,6 @@ def _unexpected(req: falcon.Request, resp: falcon.Response, error: Exception, _p
         "message.html",
         status=falcon.HTTP_500,
         heading="Something went wrong",
-        message="The panel could not finish this. What happened is in its journal: journalctl -u argos.",
+        message="The panel could not complete this. The reason is in its journal: journalctl -u argos.",
         sign_out=False,
     )

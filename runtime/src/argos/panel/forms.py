@@ -6,6 +6,7 @@ from urllib.parse import parse_qs
 
 import falcon
 
+UNREADABLE = "This form could not be read"
 _FIELDS = 30
 _RETURN_URL_LIMIT = 8192 + 1024
 
@@ -18,17 +19,19 @@ def read(req: falcon.Request) -> dict[str, str]:
     """
     content_type = (req.content_type or "").partition(";")[0].strip().lower()
     if content_type != "application/x-www-form-urlencoded":
-        raise falcon.HTTPUnsupportedMediaType(description="Send the form as the page does.")
+        raise falcon.HTTPUnsupportedMediaType(description="Reload the page, then send the form again.")
     try:
         text = req.bounded_stream.read().decode("ascii")
         fields = parse_qs(text, keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=_FIELDS)
     except ValueError:
         raise falcon.HTTPBadRequest(
-            title="Not a form", description="The form is not UTF-8, or has too many fields."
+            title=UNREADABLE, description="It is not UTF-8, or has too many fields. Reload the page."
         ) from None
     for name, values in fields.items():
         if len(values) != 1:
-            raise falcon.HTTPBadRequest(title="Not a form", description=f"The field {name[:40]!r} came twice.")
+            raise falcon.HTTPBadRequest(
+                title=UNREADABLE, description=f"The field {name[:40]!r} was sent twice. Reload the page."
+            )
     return {name: values[0] for name, values in fields.items()}
 
 

@@ -43,7 +43,7 @@ class HistoryPage:
             revisions=[_shown(revision, now) for revision in found[:PAGE]],
             older=found[PAGE - 1].id if len(found) > PAGE else None,
             newest=before is None,
-            done=f"Everything is again as it was at revision {back}." if back else "",
+            done=f"The configuration is now the same as in revision {back}." if back else "",
         )
 
 

@@ -27,9 +27,9 @@ from argos.panel.waf import event_view
 
 _EVENTS = 5
 _WORDS = {
-    "same": "Nothing was changed: it is so already.",
-    "published": "It is published. Its certificate is got by itself, which may take a minute.",
-    "saved": "Saved, and in force.",
+    "same": "Nothing to change.",
+    "published": "Published. Argos obtains its certificate automatically, which may take a minute.",
+    "saved": "Saved and in force.",
 }
 
 
@@ -52,7 +52,7 @@ class NewHost:
         state = self._application.state()
         try:
             if ("host", typed["name"].strip().lower()) in state.resources:
-                raise Conflict(f"{typed['name'].strip().lower()[:260]} is published already: change it on its own page")
+                raise Conflict(f"{typed['name'].strip().lower()[:260]} is already published: change it on its own page")
             document = decode_document(host_form.document_of(typed, None, host_form.OWNER, state.edge))
             if form.get("do") == "plan":
                 changes = self._application.engine.plan(document).changes
@@ -115,7 +115,9 @@ class HostPage:
         held = _held(state, name)
         do = form.get("do", "")
         if do not in {"save", "plan", "remove", "include"}:
-            raise falcon.HTTPBadRequest(title="Not a form", description="The form does not say what to do.")
+            raise falcon.HTTPBadRequest(
+                title=forms.UNREADABLE, description="The form does not say what to do. Reload the page."
+            )
         if do in {"remove", "include"}:
             typed = host_form.form_of(held.value)
         try:
@@ -193,16 +195,14 @@ def _wanted(do: str, form: dict[str, str], typed: dict[str, str], held: Stored, 
         number = int(text) if text.isascii() and text.isdigit() and len(text) < 4 else -1
         document = host_form.without_exclusion(held.value, held.owner, number)
         if document is None:
-            raise Conflict("There is no such exclusion any more")
+            raise Conflict("This exclusion no longer exists")
         return document
     return host_form.document_of(typed, held.value, held.owner, state.edge)
 
 
 def _problems(application: Application, error: ArgosError) -> Problems:
     if isinstance(error, Stale):
-        error = Conflict(
-            "Somebody changed the configuration since this page was opened. Look again, then save once more"
-        )
+        error = Conflict("Somebody has changed the configuration since you opened this page. Check it, then save again")
     return Problems.of(error, host_form.PLACES, application.scrubber.scrub)
 
 

@@ -21,10 +21,10 @@ from argos.panel import pages
 
 _EXAMINE_EVERY = 10.0  # seconds
 _CHECK_WORDS = {
-    "ok": ("good", "in order"),
-    "warning": ("warn", "look"),
-    "failed": ("bad", "broken"),
-    "unknown": ("", "unseen"),
+    "ok": ("good", "ok"),
+    "warning": ("warn", "warning"),
+    "failed": ("bad", "FAILED"),
+    "unknown": ("", "unknown"),
 }
 
 
@@ -88,7 +88,7 @@ def _badges(host: Host, policy: WafPolicy | None) -> tuple[Badge, ...]:
     if host.auth.second_factor == "required":
         badges.append(Badge("second factor", "good"))
     if host.auth.users or host.auth.groups or host.auth.emails or host.auth.domains:
-        badges.append(Badge("for some", "good"))
+        badges.append(Badge("some people only", "good"))
     if host.auth.paths:
         badges.append(
             Badge(f"{len(host.auth.paths)} public {'path' if len(host.auth.paths) == 1 else 'paths'}", "warn")
@@ -98,7 +98,7 @@ def _badges(host: Host, policy: WafPolicy | None) -> tuple[Badge, ...]:
     elif policy.mode == "block":
         badges.append(Badge(f"WAF blocks, level {policy.paranoia}", "good"))
     else:
-        badges.append(Badge(f"WAF only watches, level {policy.paranoia}", "warn"))
+        badges.append(Badge(f"WAF logs only, level {policy.paranoia}", "warn"))
     if host.rate_limit is not None:
         badges.append(Badge(f"{host.rate_limit.requests} requests in {host.rate_limit.window} s", "good"))
     if host.lan_only:

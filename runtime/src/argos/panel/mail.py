@@ -32,13 +32,13 @@ PLACES = {
     "sender": ("sender", "From"),
     "recipients": ("recipients", "To"),
     "trusted_ca": ("trusted_ca", "Certificate authority"),
-    "timeout": ("timeout", "Seconds"),
+    "timeout": ("timeout", "Timeout in seconds"),
     "to": ("to", "Send it to"),
 }
 """Where on the page each field of the model is, and what it is called there."""
 
 FIELDS = ("enabled", *(place for place, _label in PLACES.values()), *EVENTS)
-_WORDS = {"saved": "Saved, and in force. Send the test message to see whether it works.", "same": "It is so already."}
+_WORDS = {"saved": "Saved and in force. Send a test message to see whether it works.", "same": "Nothing to change."}
 _SEPARATORS = re.compile(r"[\s,]+")
 
 
@@ -66,7 +66,9 @@ class MailPage:
                 self._show(req, resp, steps=steps)
                 return
             if do != "save":
-                raise falcon.HTTPBadRequest(title="Not a form", description="The form does not say what to do.")
+                raise falcon.HTTPBadRequest(
+                    title=forms.UNREADABLE, description="The form does not say what to do. Reload the page."
+                )
             document = decode_document(document_of(typed, self._owner() or OWNER))
             outcome = self._application.engine.apply(visit.actor, document, form.get("etag") or None)
         except ArgosError as error:
@@ -80,7 +82,7 @@ class MailPage:
 
     def _problems(self, error: ArgosError) -> Problems:
         if isinstance(error, Stale):
-            said = "Somebody changed the configuration since this page was opened. Look again, then save once more"
+            said = "Somebody has changed the configuration since you opened this page. Check it, then save again"
             error = Conflict(said)
         return Problems.of(error, PLACES, self._application.scrubber.scrub)
 
@@ -116,7 +118,7 @@ class MailPage:
             failed=Moment.of(standing.failed_at, now) if standing.failed_at else None,
             failure=standing.failure,
             form=form or form_of(state.mail or MailSettings()),
-            secrets=[("", "none: nobody signs in there")] + [(name, name) for name in application.secrets.names()],
+            secrets=[("", "none: no sign-in")] + [(name, name) for name in application.secrets.names()],
             readers=[("", "all recipients")] + [(one, one) for one in dict.fromkeys((*recipients, own)) if one],
             owner="" if owner in {"", OWNER} else owner,
             etag=state.etag(),

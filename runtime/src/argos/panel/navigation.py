@@ -37,6 +37,11 @@ GROUPS = (
     Group("Access", (Entry("/people", "People"), Entry("/oidc", "Sign-in provider"))),
     Group(
         "Upkeep",
-        (Entry("/secrets", "Secrets"), Entry("/backups", "Backups"), Entry("/mail", "Mail"), Entry("/audit", "Record")),
+        (
+            Entry("/secrets", "Secrets"),
+            Entry("/backups", "Backups"),
+            Entry("/mail", "Mail"),
+            Entry("/audit", "Audit log"),
+        ),
     ),
 )

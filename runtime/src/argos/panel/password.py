@@ -33,7 +33,7 @@ class Password:
         target = safe_target(door, form.get("rd", ""))
         current, new = form.get("current", ""), form.get("new", "")
         if new != form.get("again", ""):
-            _show(resp, door, target, "The new password was not the same both times.", falcon.HTTP_400)
+            _show(resp, door, target, "The two passwords do not match.", falcon.HTTP_400)
             return
         try:
             self._change(req, resp, door, current, new)
@@ -47,8 +47,8 @@ class Password:
             resp.set_header("Retry-After", str(error.retry_after))
             _show(resp, door, target, "Too busy at the moment. Try again soon.", falcon.HTTP_503)
         except Invalid as error:
-            problem = "; ".join(f"it {one.problem}; expected: {one.expected}" for one in error.errors)
-            _show(resp, door, target, f"The new password will not do: {problem}.", falcon.HTTP_400)
+            problem = "; ".join(f"{one.problem}, {one.expected} needed" for one in error.errors)
+            _show(resp, door, target, f"The new password {problem}.", falcon.HTTP_400)
         else:
             go_on(resp, target, full=True)
 

@@ -40,7 +40,7 @@ class PeopleList:
         """Show everybody."""
         removed = (req.get_param("removed") or "")[:64]
         gone = removed and all(user.username != removed for user in self._application.accounts.list())
-        self._show(resp, Door.of(req).visit, {}, done=f"The account {removed} is gone." if gone else "")
+        self._show(resp, Door.of(req).visit, {}, done=f"The account {removed} has been removed." if gone else "")
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Make an account, and show once the link by which the person sets a password."""
@@ -61,7 +61,7 @@ class PeopleList:
             self._show(resp, visit, form, problems=Problems.of(error, _PLACES), status=status_of(error))
             return
         now = self._application.clock.now()
-        show_person(resp, visit, user, now, done="The account is made.", link=str(link))
+        show_person(resp, visit, user, now, done="The account has been created.", link=str(link))
 
     def _show(
         self,
@@ -132,20 +132,22 @@ class OnePerson:
                     groups=groups_in(form.get("groups", "")),
                 )
                 changed = people.put(visit.actor, user.username, wanted).changed
-                return ("Saved." if changed else "Nothing was changed."), ""
+                return ("Saved." if changed else "Nothing to change."), ""
             case "disable" | "enable" as word:
                 people.put(visit.actor, user.username, Wanted(disabled=word == "disable"))
-                return ("The account is closed." if word == "disable" else "The account is open again."), ""
+                return ("The account is disabled." if word == "disable" else "The account is enabled again."), ""
             case "link":
                 link = new_link(self._application, visit.actor, user.username)["link"]
-                return "A link is made; an earlier one is void.", str(link)
+                return "Link created. Earlier links no longer work.", str(link)
             case "delete" if form.get("sure") == user.username:
                 people.remove(visit.actor, user.username)
                 return None, ""
             case "delete":
-                raise Conflict("To remove the account, type its user name into the field beside the button")
+                raise Conflict("To remove the account, type its user name into the field above the button")
             case _:
-                raise falcon.HTTPBadRequest(title="Not a form", description="The form does not say what to do.")
+                raise falcon.HTTPBadRequest(
+                    title=forms.UNREADABLE, description="The form does not say what to do. Reload the page."
+                )
 
 
 def groups_in(text: str) -> tuple[str, ...]:

@@ -69,7 +69,9 @@ class ProfileSecondFactor:
         steps = {"begin": self._begin, "confirm": self._confirm, "codes": self._codes, "off": self._off}
         step = steps.get(form.get("action", ""))
         if step is None:
-            raise falcon.HTTPBadRequest(title="Not a form", description="Send the form as the page does.")
+            raise falcon.HTTPBadRequest(
+                title=forms.UNREADABLE, description="Reload the page, then send the form again."
+            )
         step(req, resp, door, form)
 
     def _begin(self, _req: falcon.Request, resp: falcon.Response, door: Door, _form: dict[str, str]) -> None:
@@ -82,7 +84,7 @@ class ProfileSecondFactor:
                 door.visit.actor, session_of(door), form.get("code", ""), agent_of(req)
             )
         except WrongCode:
-            problem = "The code is wrong. Check the clock of the phone, and take the newest code."
+            problem = "Wrong code. Check the clock of your phone, and use the newest code."
             _show_setup(resp, door, None, problem, falcon.HTTP_401)
         except TooManyFailedLogins as error:
             _show_setup(resp, door, None, throttled(resp, self._application, error), falcon.HTTP_429)
@@ -120,7 +122,9 @@ class ProfileSessions:
             if int(wanted) == session.id:
                 cookies.delete_session(resp, door.site.cookie_names, door.site.cookie_domain(door.host))
         else:
-            raise falcon.HTTPBadRequest(title="Not a form", description="Send the form as the page does.")
+            raise falcon.HTTPBadRequest(
+                title=forms.UNREADABLE, description="Reload the page, then send the form again."
+            )
         _back(resp)
 
 

@@ -44,7 +44,7 @@ class SecondFactor:
                 door.visit.actor, session, form.get("code", ""), agent_of(req)
             )
         except WrongCode:
-            _ask(resp, target, "The code is wrong, or was used before. Wait for the next one.", falcon.HTTP_401)
+            _ask(resp, target, "Wrong code, or already used. Wait for the next one.", falcon.HTTP_401)
         except TooManyFailedLogins as error:
             _ask(resp, target, throttled(resp, self._application, error), falcon.HTTP_429)
         else:
@@ -81,7 +81,7 @@ class Confirm:
                 accounts.authenticate(session.username, form.get("password", ""), actor.address, device)
                 issued = self._application.sessions.renew(actor, session.id, actor.address, agent_of(req), proved=True)
         except (BadCredentials, WrongCode):
-            self._show(resp, door, target, "That is wrong.", falcon.HTTP_401)
+            self._show(resp, door, target, "Wrong password or code.", falcon.HTTP_401)
         except TooManyFailedLogins as error:
             self._show(resp, door, target, throttled(resp, self._application, error), falcon.HTTP_429)
         except Busy as error:

@@ -51,13 +51,15 @@ class Secrets:
                 # A text area sends line ends as CRLF, and a pasted token brings one along.
                 value = form.get("value", "").replace("\r\n", "\n").removesuffix("\n")
                 change = secrets.set(actor, name, value)
-                word = f"stored, version {change.version}" if change.changed else "the same as before"
+                word = f"stored, version {change.version}" if change.changed else "unchanged"
                 return f"{name} is {word}.", change.warnings
             case "delete":
                 secrets.delete(actor, name)
-                return f"{name} is gone.", ()
+                return f"{name} has been removed.", ()
             case _:
-                raise falcon.HTTPBadRequest(title="Not a form", description="The form does not say what to do.")
+                raise falcon.HTTPBadRequest(
+                    title=forms.UNREADABLE, description="The form does not say what to do. Reload the page."
+                )
 
     def _show(
         self,

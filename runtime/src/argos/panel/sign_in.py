@@ -59,7 +59,7 @@ class SignIn:
             device = cookies.first(req, door.site.cookie_names.device)
             user = self._application.accounts.authenticate(username, password, door.visit.address, device)
         except BadCredentials:
-            problem = "User name or password is wrong."
+            problem = "Wrong user name or password."
             show_form(resp, door, target, username=username, problem=problem, status=falcon.HTTP_401)
             return
         except TooManyFailedLogins as error:
@@ -73,7 +73,7 @@ class SignIn:
         try:
             issued = self._begin(req, door, user)
         except Conflict:
-            problem = "The account was changed just now. Sign in again."
+            problem = "The account has just been changed. Sign in again."
             show_form(resp, door, target, username=username, problem=problem, status=falcon.HTTP_401)
             return
         write_cookies(resp, door, issued)
@@ -123,9 +123,9 @@ class SignIn:
                 resp,
                 "message.html",
                 status=falcon.HTTP_409,
-                heading="The host does not take your sign-in",
-                message=f"You are signed in, yet {urlsplit(target).hostname} keeps sending you here. The browser may "
-                "hold foreign cookies for it, or refuse ours: delete the site's cookies, then sign in again.",
+                heading="The host does not accept your sign-in",
+                message=f"You are signed in, but {urlsplit(target).hostname} keeps sending you here. Your browser may "
+                "have wrong cookies for it, or block ours. Delete the site's cookies, then sign in again.",
                 sign_out=True,
             )
             return
@@ -161,7 +161,7 @@ class SignOut:
         cookies.delete_session(resp, door.site.cookie_names, door.site.cookie_domain(door.host))
         if onward is not None:
             # By a page: form-action 'self' would hold a redirect to the provider.
-            pages.render(resp, "continue.html", heading="Signed out here; now at the provider", target=onward)
+            pages.render(resp, "continue.html", heading="Signed out here. Continuing at the provider", target=onward)
             return
         resp.status = falcon.HTTP_303
         resp.location = "/login"
@@ -184,8 +184,8 @@ class Continue:
                 resp,
                 "message.html",
                 status=falcon.HTTP_403,
-                heading="The sign-in did not stick",
-                message="The browser did not send this site's cookie back. Allow cookies for it and sign in again.",
+                heading="The sign-in was not saved",
+                message="Your browser did not send this site's cookie back. Allow cookies for it and sign in again.",
                 sign_out=False,
             )
             return

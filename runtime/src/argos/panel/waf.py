@@ -22,7 +22,7 @@ from argos.panel.access import Door
 from argos.panel.moments import Moment
 
 _LISTED = 100
-_MODES = {"off": ("", "off"), "detect": ("warn", "only watches"), "block": ("good", "blocks")}
+_MODES = {"off": ("", "off"), "detect": ("warn", "logs only"), "block": ("good", "blocks")}
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class WafEvent:
 def event_view(event: Event, now: int) -> dict[str, Any]:
     """An event as pages show it; ``now`` in Unix seconds."""
     kind = "bad" if event.status else "warn" if event.would_block else ""
-    word = "refused" if event.status else "would be refused" if event.would_block else "noted"
+    word = "refused" if event.status else "would be refused" if event.would_block else "logged"
     return {**shown_event(event), "kind": kind, "word": word, "when": _moment(event.ts, now)}
 
 

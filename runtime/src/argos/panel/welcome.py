@@ -41,15 +41,15 @@ class Welcome:
             _show_gone(resp)
             return
         if new != form.get("again", ""):
-            _show(resp, token, user, "The password was not the same both times.", falcon.HTTP_400)
+            _show(resp, token, user, "The two passwords do not match.", falcon.HTTP_400)
             return
         try:
             self._application.links.use(token, new, Door.of(req).visit.address)
         except NotFound:
             _show_gone(resp)
         except Invalid as error:
-            problem = "; ".join(f"it {one.problem}; expected: {one.expected}" for one in error.errors)
-            _show(resp, token, user, f"The password will not do: {problem}.", falcon.HTTP_400)
+            problem = "; ".join(f"{one.problem}, {one.expected} needed" for one in error.errors)
+            _show(resp, token, user, f"The password {problem}.", falcon.HTTP_400)
         except Busy as error:
             resp.set_header("Retry-After", str(error.retry_after))
             _show(resp, token, user, "Too busy at the moment. Try again soon.", falcon.HTTP_503)
@@ -68,8 +68,8 @@ def _show_gone(resp: falcon.Response) -> None:
         resp,
         "message.html",
         status=falcon.HTTP_404,
-        heading="This link opens nothing any more",
-        message="It was used already, has been replaced, or is more than 24 hours old. "
-        "Ask whoever runs this edge for a new one.",
+        heading="This link no longer works",
+        message="It has already been used or replaced, or is more than 24 hours old. "
+        "Ask an administrator for a new one.",
         sign_out=False,
     )
