@@ -60,6 +60,7 @@ def test_the_policy_is_the_one_the_caddy_build_is_tested_with(request: pytest.Fi
     assert policy_text(WafPolicy("x")).splitlines() == lines
     other = policy_text(WafPolicy("x", "present", "detect", 3, 10, 8, response=True))
     assert "SecRuleEngine DetectionOnly\n" in other
+    assert "SecArgumentsLimit 8192\n" in policy_text(WafPolicy("x", body_limit=131072))
     assert "SecResponseBodyAccess On\n" in other
     assert "blocking_paranoia_level=3,setvar:tx.detection_paranoia_level=3" in other
     assert "inbound_anomaly_score_threshold=10,setvar:tx.outbound_anomaly_score_threshold=8" in other

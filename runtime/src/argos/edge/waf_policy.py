@@ -29,6 +29,9 @@ _ENGINE = {"block": "On", "detect": "DetectionOnly"}
 # Custom rules stand before the CRS, so that they can also exclude some of it by ``ctl:``.
 _POLICY = (files("argos.edge") / "waf_policy.conf").read_text(encoding="utf-8")
 
+_BYTES_A_PARAMETER = 16
+"""So many bytes of ``body_limit`` allow one parameter: each costs a look of every rule, however short it is."""
+
 Policies = Mapping[str, WafPolicy]
 
 
@@ -42,6 +45,7 @@ def policy_text(policy: WafPolicy) -> str:
         .replace("@INBOUND@", str(policy.inbound_threshold))
         .replace("@OUTBOUND@", str(policy.outbound_threshold))
         .replace("@RESPONSE@", "On" if policy.response else "Off")
+        .replace("@ARGUMENTS@", str(policy.body_limit // _BYTES_A_PARAMETER))
         .replace("@CUSTOM@", custom)
     )
 

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"mime/multipart"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -152,6 +154,58 @@ func TestLargeUploadsPassWholeAndFast(t *testing.T) {
 		}
 		if took := time.Since(started); took > 40*time.Second { // 0.1 s without the race detector, minutes if its content were inspected
 			t.Errorf("%s: took %s", contentType, took)
+		}
+	}
+}
+
+// ING-2: the engine drops parameters above its limit, so a request with more is refused whole.
+func TestAnAttackBehindManyParametersIsNotLetPass(t *testing.T) {
+	const most = 4096
+	pairs := func(n int) string { return strings.Repeat("a&", n-1) } // and one that follows
+	requests := func(n int, last string) map[string]*http.Request {
+		parts := make([]part, n-1, n)
+		for i := range parts {
+			parts[i].name = "a"
+		}
+		multi, multiType := form(t, append(parts, part{name: "q", value: last})...)
+		escaped := url.QueryEscape(last)
+		made := map[string]*http.Request{
+			"query":     httptest.NewRequest("GET", "/?"+pairs(n)+"q="+escaped, nil),
+			"form":      httptest.NewRequest("POST", "/", strings.NewReader(pairs(n)+"q="+escaped)),
+			"text":      httptest.NewRequest("POST", "/", strings.NewReader(pairs(n)+"q="+escaped)),
+			"JSON":      httptest.NewRequest("POST", "/", strings.NewReader("["+strings.Repeat("1,", n-1)+`"`+last+`"]`)),
+			"multipart": httptest.NewRequest("POST", "/", multi),
+		}
+		made["form"].Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		made["text"].Header.Set("Content-Type", "text/plain")
+		made["JSON"].Header.Set("Content-Type", "application/json")
+		made["multipart"].Header.Set("Content-Type", multiType)
+		return made
+	}
+	e := serve(t, "On", nil, func(s *setup) { s.BodyLimit = 1 << 20 }) // so that it is the number that decides
+	h := through(e.h, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+	status := func(r *http.Request) int {
+		r.Host = "photos.home.example"
+		r.Header.Set("User-Agent", "Mozilla/5.0")
+		r.Header.Set("Accept", "*/*")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w.Code
+	}
+	attack := "1' UNION SELECT username, password FROM users-- -"
+	for name, r := range requests(most+2, attack) {
+		if got := status(r); got != 400 && got != 403 {
+			t.Errorf("%s: an attack behind %d parameters: %d", name, most+1, got)
+		}
+	}
+	for name, r := range requests(most/2, attack) {
+		if got := status(r); got != 403 {
+			t.Errorf("%s: an attack behind %d parameters: %d, want 403", name, most/2-1, got)
+		}
+	}
+	for name, r := range requests(most/2, "honest") {
+		if got := status(r); got != 200 {
+			t.Errorf("%s: %d honest parameters: %d", name, most/2, got)
 		}
 	}
 }
