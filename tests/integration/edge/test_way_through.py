@@ -71,6 +71,19 @@ def test_a_clients_own_identity_reaches_no_upstream(edge: Edge, echo: EchoUpstre
         assert FORGED not in str(gate.asked[-1]), block
 
 
+@pytest.mark.threat("FWD-1")
+def test_a_forged_identity_for_another_sign_on_proxy_reaches_no_protected_host(
+    edge: Edge, echo: EchoUpstream, gate: Gate
+) -> None:
+    declared = {"request_headers": {"set": {"X-WebAuth-User": "declared"}, "add": {"x-remote-user": "declared"}}}
+    edge.apply(hosts(echo, **declared))
+    names = ("X-Forwarded-User", "x-forwarded-email", "X-Forwarded-Groups", "X-WEBAUTH-USER", "X-authentik-username")
+    block = "".join(f"{name}: {FORGED}\r\n" for name in (*names, "X-Remote-Group"))
+    received = edge.ask(GUARDED, headers=block).received()
+    assert FORGED not in str(received.headers)
+    assert (received.all("X-Webauth-User"), received.all("X-Remote-User")) == (["declared"], ["declared"])
+
+
 def test_the_gate_is_asked_with_the_raw_request(edge: Edge, echo: EchoUpstream, gate: Gate) -> None:
     edge.apply(hosts(echo))
     answer = edge.ask(GUARDED, "/a%2Fb/../c?x=1&y=%26", method="POST", body=b"1234")

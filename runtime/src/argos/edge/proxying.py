@@ -17,6 +17,15 @@ ANONYMOUS_VARIABLE = "argos_anonymous"
 _IDENTITY = ("X-Auth-User", "X-Auth-Email", "X-Auth-Name", "X-Auth-Provider")
 _FORWARDED = ("For", "Host", "Method", "Proto", "Uri")
 
+# APPSEC: the fields of other sign-on proxies. An application that stood behind one may believe them still; on a
+# protected host a client's own are forged by definition.
+_OTHERS_IDENTITY = (
+    *(f"X-Forwarded-{name}" for name in ("Access-Token", "Email", "Groups", "Preferred-Username", "User")),
+    *(f"X-Remote-{name}" for name in ("Email", "Group", "Groups", "Name", "User")),
+    *(f"X-Webauth-{name}" for name in ("Email", "Groups", "Name", "Role", "User")),
+    *(f"X-Authentik-{name}" for name in ("Email", "Groups", "Name", "Uid", "Username")),
+)
+
 # The panel takes 500 connections (serving/serve.py). A client that sends its form a byte a minute would hold one for
 # each that it opens, and nobody could sign in: so one has only so many, and what is short reaches the panel whole.
 _PANEL_SLOTS = 450
@@ -209,6 +218,8 @@ def _request_operations(host: Host, proxy: Proxy, context: RenderContext, droppe
     wanted.update({name: [_value(value, context)] for name, value in host.request_headers.set.items()})
     if host.auth.required:
         wanted.update({name: [f"{{http.vars.{_variable(name)}}}"] for name in _IDENTITY})
+        declared = {name.lower() for name in (*host.request_headers.set, *host.request_headers.add)}
+        removed += [name for name in _OTHERS_IDENTITY if name.lower() not in declared]  # Caddy deletes after it has set
         if host.auth.paths:  # AUT-2: some frameworks serve the path that these name instead of the request's
             removed += ["X-Original-Url", "X-Rewrite-Url"]
     else:
