@@ -43,7 +43,6 @@ def test_the_last_whole_lines_are_read(tmp_path: Path) -> None:
         tail(tmp_path / "none", 100)
 
 
-@pytest.mark.threat("DAT-5")
 @pytest.mark.parametrize("lay", [pipe, link, listener, directory])
 def test_what_is_no_log_is_refused_at_once(tmp_path: Path, lay: object) -> None:
     """A pipe would pin the thread that opens it for good."""

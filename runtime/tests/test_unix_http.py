@@ -73,7 +73,6 @@ def answering(path: Path, answer: Callable[[socket.socket, Callable[[], bool]], 
         thread.join(60)
 
 
-@pytest.mark.threat("DEP-1")
 @pytest.mark.parametrize("drip", [head_by_head, byte_by_byte, chunk_by_chunk, silence])
 def test_a_peer_that_drips_is_given_up_at_the_deadline(
     tmp_path: Path, drip: Callable[[socket.socket, Callable[[], bool]], None]

@@ -42,6 +42,7 @@ func apart(high byte) func(int) string {
 func together(int) string { return "203.0.113.7" }
 
 // DEP-4: decisions on one address cost no more each than decisions on as many.
+// threat: DEP-4
 func TestAHundredThousandDecisionsOnOneAddressAreHandledPromptly(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -73,6 +74,7 @@ func TestAHundredThousandDecisionsOnOneAddressAreHandledPromptly(t *testing.T) {
 
 // DEP-4, DAT-4: answer upon answer, the table stays within its bound; what stands is not driven out, and bans made here
 // find room beside shared lists.
+// threat: DEP-4, DAT-4
 func TestSuccessiveAnswersStayAtTheCap(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -133,6 +135,7 @@ func TestAFullTableIsSavedAndReadBack(t *testing.T) {
 }
 
 // A reload or a stop waits for no table that is being made; the bans that stood stay in force meanwhile.
+// threat: DEP-4
 func TestAnEndIsNotHeldUpByATableBeingMade(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -174,6 +177,7 @@ func TestAnEndIsNotHeldUpByATableBeingMade(t *testing.T) {
 }
 
 // What found no room is told, and asked for again once there may be some.
+// threat: DAT-4
 func TestBansThatAreLeftOutAreReportedAndAskedForAgain(t *testing.T) {
 	lapi := newTestLAPI(t)
 	body, err := json.Marshal(map[string]any{"new": flood("CAPI", 1, mostShared+7, apart(10)), "deleted": nil})

@@ -15,6 +15,7 @@ import (
 )
 
 // AUT-3: "cookies" would sign visitors out of the panel and every published host.
+// threat: AUT-3
 func TestOnlyTheApplicationsOwnOriginIsCleared(t *testing.T) {
 	for _, c := range []struct{ lines, want []string }{
 		{[]string{`"cookies"`}, nil},
@@ -50,6 +51,7 @@ func TestOnlyTheApplicationsOwnOriginIsCleared(t *testing.T) {
 }
 
 // AUT-3: behind the body, or before the answer, no handler of ours would see them.
+// threat: AUT-3
 func TestNothingIsPlantedInTrailersOrHints(t *testing.T) {
 	// The upstream's trailers as reverse_proxy hands them on: announced ones as headers, the others with net/http's prefix.
 	upstream := func(w http.ResponseWriter, announced string) {

@@ -76,6 +76,7 @@ func TestATargetThatIsNoPathIsRefused(t *testing.T) {
 }
 
 // FWD-1, FWD-3: behind an Upgrade to HTTP/2 the upstream would take any number of requests that passed nobody.
+// threat: FWD-1, FWD-3
 func TestNoRequestOpensATunnelForOthers(t *testing.T) {
 	m, err := provisioned(t, `{"hosts":{"a.example.com":[]}}`)
 	if err != nil {

@@ -95,6 +95,7 @@ func (s secretive) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 
 // Caddy's filter inside it sees what is kept, in the line that it belongs to, and no other line; still nothing is encoded
 // for what is not written.
+// threat: SEC-3
 func TestAFilterInsideCutsWhatIsKept(t *testing.T) {
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
 	defer cancel()

@@ -159,6 +159,7 @@ func TestLargeUploadsPassWholeAndFast(t *testing.T) {
 }
 
 // ING-2: the engine drops parameters above its limit, so a request with more is refused whole.
+// threat: ING-2
 func TestAnAttackBehindManyParametersIsNotLetPass(t *testing.T) {
 	const most = 4096
 	pairs := func(n int) string { return strings.Repeat("a&", n-1) } // and one that follows
