@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from argos.audit import Actor, Audit
+from argos.cli.health import _kept_by_caddy
 from argos.clock import SystemClock
 from argos.doctor.clients import check_clients
 from argos.doctor.crowdsec import check_lapi
@@ -182,6 +183,17 @@ def test_crowdsec_from_both_sides(tmp_path: Path, lapi: int, caddy: bytes, state
         found = check_lapi(url, key, admin)
     assert found.state == state
     assert word in found.message
+
+
+def test_status_shows_how_full_the_edges_tables_are(tmp_path: Path) -> None:
+    admin = tmp_path / "caddy.sock"
+    limits = b'{"keys": 4, "most_keys": 100000}'
+    for held, rows in ((crowdsec(decisions=7, most=250_000), [("caddy: bans", 7, 250_000)]), (b'{"most": 0}', [])):
+        with answering(admin, {"/argos/rate_limit": (200, limits), "/argos/crowdsec": (200, held)}):
+            shown = [(row["name"], row["rows"], row["bound"]) for row in _kept_by_caddy(admin)]
+        assert shown == [("caddy: rate limits", 4, 100_000), *rows]
+        admin.unlink()
+    assert _kept_by_caddy(admin) == []
 
 
 def test_crowdsec_away_or_without_a_key(tmp_path: Path) -> None:
