@@ -50,7 +50,7 @@ def test_every_declaration_renders_survives_storage_and_reads_nothing_from_outsi
     again = State.from_json(state.as_json())
     assert again == state
     assert not plan(again, decode_document(document)).changed
-    for kind in KINDS:
+    for kind in KINDS.keys() - {"certificate"}:  # whose key Caddy is given once, and does not read by its name
         for resource in state.of_kind(kind):
             assert resource.secret_names() == {name for _unused, name in secret_places(resource)}
 
