@@ -45,6 +45,8 @@ def test_every_declaration_renders_survives_storage_and_reads_nothing_from_outsi
     assert crosscheck(state, "behind_caddy", SECRETS) == []
     config = render(state, CONTEXT)
     msgspec.json.encode(render(state, CONTEXT, fallback=True))
+    for policy in config["apps"].get("waf", {}).get("policies", {}).values():
+        del policy["rules"]  # SecLang, in which Caddy replaces nothing
     found = {text for whole in strings(config) for text in OUTSIDE.findall(whole)}
     assert found <= OURS
     again = State.from_json(state.as_json())
