@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-for place in (Path(__file__).parent, Path(__file__).parent.parent / "panel"):
+GENERATED = Path(__file__).parents[3] / "runtime/tests/edge"  # whole declarations, drawn at random
+for place in (Path(__file__).parent, Path(__file__).parent.parent / "panel", GENERATED):
     sys.path.insert(0, str(place))  # import-mode=importlib leaves a test's neighbours unfindable
 
 from edge_rig import EchoUpstream, Edge, Gate  # noqa: E402

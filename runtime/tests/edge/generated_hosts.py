@@ -1,10 +1,11 @@
-"""Whole declarations, drawn at random over every field of a host."""
+"""Hosts, drawn at random over every field that refers to nothing else in a declaration."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from hypothesis import strategies as st
+from own_chain import CHAIN
 
 HOSTILE = (
     "{file./etc/hostname}",
@@ -48,6 +49,8 @@ def group(draw: st.DrawFn, *, most: int = 3) -> dict[str, Any]:
         optional={"max_requests": st.integers(0, 100)},
     )
     upstreams = draw(st.lists(upstream, min_size=1, max_size=most))
+    verified = {"tls_server_name": st.just("a.lan"), "trusted_ca": st.just(CHAIN)}
+    secured = draw(st.sampled_from([verified, {"verify_tls": st.booleans()}]))
     proxy = draw(
         some(
             algorithm=st.sampled_from(["round_robin", "least_conn", "ip_hash", "random"]),
@@ -68,7 +71,7 @@ def group(draw: st.DrawFn, *, most: int = 3) -> dict[str, Any]:
                 write=st.integers(0, 86400),
             ),
             preserve_host=st.booleans(),
-            **({"verify_tls": st.booleans(), "tls_server_name": st.just("a.lan")} if tls else {"h2c": st.booleans()}),
+            **(secured if tls else {"h2c": st.booleans()}),
         )
     )
     if "algorithm" not in proxy and not proxy.get("sticky_cookie"):
@@ -140,8 +143,6 @@ def host(draw: st.DrawFn, name: str) -> dict[str, Any]:
         "rules": [{"priority": index, **rule} for index, rule in enumerate(rules)],
         **draw(
             some(
-                auth=st.just({"required": True}),
-                waf=some(mode=st.sampled_from(["off", "detect", "block"]), paranoia=st.integers(1, 2)),
                 rate_limit=limit(),
                 path_limits=st.lists(st.builds(lambda one, path: {**one, "path": [path]}, limit(), PATH), max_size=2),
                 max_concurrent=st.integers(1, 1000),
@@ -153,11 +154,12 @@ def host(draw: st.DrawFn, name: str) -> dict[str, Any]:
                 maintenance=some(enabled=st.booleans(), text=TEXT, retry_after=st.integers(1, 86400), allow=NETWORKS),
                 grpc=st.booleans(),
                 access_log=st.booleans(),
-                tls=st.sampled_from([{"mode": "internal"}, {"mode": "off"}]),
                 raw_handlers=st.lists(RAW, max_size=2),
             )
         ),
     }
+    if found.get("raw_handlers"):
+        found["raw_unrestricted"] = draw(st.booleans())
     if draw(st.booleans()):
         found |= {"lan_only": True, "lan_networks": draw(NETWORKS)}
     if not wild:
@@ -165,18 +167,3 @@ def host(draw: st.DrawFn, name: str) -> dict[str, Any]:
     if not found.get("grpc"):
         found["compression"] = draw(st.booleans())
     return found
-
-
-@st.composite
-def documents(draw: st.DrawFn) -> dict[str, Any]:
-    """A whole declaration of a few hosts."""
-    names = draw(st.sets(st.sampled_from(["a", "b", "c", "d", "*"]), min_size=1, max_size=5))
-    edge = {"panel_host": "argos.home.example", "parent_domain": "home.example"}
-    proxies = draw(st.lists(st.sampled_from(["cloudflare", "10.0.0.0/8"]), max_size=2, unique=True))
-    return {
-        "settings": {
-            "edge": {**edge, "trusted_proxies": proxies},
-            "crowdsec": {"enabled": draw(st.booleans())},
-        },
-        "hosts": [draw(host(f"{name}.home.example")) for name in sorted(names)],
-    }
