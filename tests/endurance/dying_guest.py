@@ -1,45 +1,87 @@
-"""A guest on which ``argos`` is killed at a step of its choice, and what must hold afterwards."""
+"""A guest on which ``argos`` is killed at a call of its choice, and what must hold afterwards."""
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
 from argos.audit import Actor
-from argos.doctor.database import check_database
-from argos.doctor.key import check_key
-from argos.doctor.record import check_record
-from argos.settings import Settings
-from crash_points import run_apart, steps
+from crash_points import points_of, run_apart, run_traced
 from guest_rig import Guest
+from traced_calls import Call, Point
 
 # What the commands load late; every one of hundreds of forks would load it anew.
 for _late in (
+    "api.routes",
     "backup.restore",
     "cli.backup",
+    "cli.health",
     "cli.keys",
     "cli.parser",
+    "doctor.examine",
     "edge.active_config",
     "edge.apply",
     "key_rotation",
+    "threat.service",
 ):
     import_module(f"argos.{_late}")
 import_module("alembic.command")
 
 KEY, NEXT_KEY = bytes(range(32)), bytes(range(1, 33))
 ACTOR = Actor(kind="cli", name="root")
+SIGKILLED = -9
+NOT_HERE = {"Caddy", "certificates", "gate", "CrowdSec", "CrowdSec credentials"}
+"""Findings about processes that these guests do not have: the doctor must say so, and be content with all else."""
 
 
-def crash(guest: Guest, kill_at: int, *arguments: str, **environment: str) -> tuple[int, list[str]]:
-    """Run a command to its ``kill_at``-th step, 0: to its end; return its status and the steps it took."""
-    counts = guest.top.with_name("counts")
-    counts.unlink(missing_ok=True)
-    output = guest.top.with_name("output")
-    status = run_apart({**guest.environment, **environment}, output, arguments, (counts, kill_at))
-    return status, steps(counts)
+class Deaths:
+    """Deaths of a command at the points that a run to its end has shown.
+
+    Args:
+        guest: on whom.
+        arguments: the command.
+        most: so many points are tried; each kind of call is among them.
+        environment: the command's, beside the guest's.
+    """
+
+    def __init__(self, guest: Guest, *arguments: str, most: int, **environment: str) -> None:
+        self._guest, self._arguments, self._environment = guest, arguments, environment
+        status, self.calls = self._run(None)
+        assert status == 0, self._output.read_text()
+        self.points = points_of(self.calls, most)
+        self._died: list[Point] = []
+
+    def die(self, point: Point) -> Call | None:
+        """Run it to ``point``; the call that was not done any more, None when it came to its end without meeting it.
+
+        Beside somebody who writes, one run makes a few calls more or less than the other.
+        """
+        status, calls = self._run(point)
+        if status == 0:
+            assert Point(calls[-1].kind, 0) != point, "it went on after it was killed"
+            return None
+        assert status == SIGKILLED, (point, status, self._output.read_text())
+        assert calls[-1].kind == point.kind
+        self._died.append(point)
+        return calls[-1]
+
+    def conclude(self, least: int) -> None:
+        """It died at least so often, and at each kind of call that there is."""
+        missed = {call.kind for call in self.calls} - {point.kind for point in self._died}
+        assert not missed, missed
+        assert len(self._died) >= least, self._died
+
+    def _run(self, point: Point | None) -> tuple[int, list[Call]]:
+        environment = {**self._guest.environment, **self._environment}
+        return run_traced(environment, self._output, self._arguments, self._guest.top, point)
+
+    @property
+    def _output(self) -> Path:
+        return self._guest.top.with_name("output")
 
 
 def finish(guest: Guest, *arguments: str, **environment: str) -> None:
@@ -53,12 +95,6 @@ def attempt(guest: Guest, *arguments: str, **environment: str) -> tuple[int, str
     output = guest.top.with_name("output")
     status = run_apart({**guest.environment, **environment}, output, arguments)
     return status, output.read_text()
-
-
-def points(taken: list[str], least: int) -> range:
-    """Every step there was; at least ``least`` of them, or the harness has lost sight of something."""
-    assert len(taken) >= least, taken
-    return range(1, len(taken) + 1)
 
 
 def put_back(kept: Path, top: Path) -> None:
@@ -83,7 +119,21 @@ def kept_as_it_is(guest: Guest) -> Iterator[Path]:
         shutil.rmtree(kept)
 
 
-def assert_sound(settings: Settings, where: object) -> None:
-    """What the doctor says of database, key and record."""
-    for finding in (check_database(settings.database), check_key(settings), check_record(settings)):
-        assert finding.state == "ok", (where, finding)
+def assert_sound(guest: Guest, where: object, but_for: Sequence[str] = ()) -> None:
+    """``argos doctor`` is content with all of the guest that is there.
+
+    Args:
+        guest: whose.
+        where: what a failure says.
+        but_for: findings that are another test's: a full disk's, for example.
+    """
+    places = {
+        "ARGOS_GATE_SOCKET": str(guest.top / "run/gate.sock"),
+        "ARGOS_ACCESS_LOG": str(guest.top / "run/access.log"),
+    }
+    _status, said = attempt(guest, "doctor", "--json", **places)
+    found = {check["name"]: check for check in json.loads(said)["checks"]}
+    assert found.keys() > NOT_HERE, (where, said)
+    assert len(found) >= 14, "it looks at less than it did"
+    wrong = {name: check for name, check in found.items() if check["state"] != "ok" and name not in but_for}
+    assert wrong.keys() == NOT_HERE, (where, wrong)

@@ -1,4 +1,4 @@
-"""Killed at any durable step, a guest is the one of before or the one of after, and whole."""
+"""Killed at any call that changes a file, a guest is the one of before or the one of after, and whole."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dying_guest import ACTOR, KEY, NEXT_KEY, assert_sound, crash, finish, kept_as_it_is, points, put_back
+from acknowledged import Writer
+from argos.settings import Settings
+from dying_guest import ACTOR, KEY, NEXT_KEY, Deaths, assert_sound, finish, kept_as_it_is, put_back
 from guest_rig import CADDY_FILES, Guest
 
 pytestmark = pytest.mark.timeout(900)  # hundreds of processes, on a machine that may be busy
@@ -48,65 +50,76 @@ def guest(prepared: tuple[Guest, Path], kept: Path) -> Guest:
 
 
 @pytest.mark.threat("DAT-6")
-def test_a_backup_killed_at_any_step_leaves_a_whole_one_or_none(guest: Guest) -> None:
+def test_a_backup_killed_at_any_call_leaves_a_whole_one_or_none_and_no_change_is_lost(guest: Guest, kept: Path) -> None:
     old = {path.name for path in guest.settings.backup_dir.glob("*.backup")}
-    status, taken = crash(guest, 0, "backup", "create")
-    assert status == 0
-    for point in points(taken, 10):
-        status, _steps = crash(guest, point, "backup", "create")
-        assert status == -9
-        for path in guest.settings.backup_dir.glob("*.backup"):
-            if path.name not in old:
-                finish(guest, "backup", "verify", str(path))
-                path.unlink()
-        assert_sound(guest.settings, point)
-    finish(guest, "backup", "create")
-    assert not list(guest.settings.backup_dir.glob(".argos-*"))
+    writer = Writer(guest)
+    with writer.at_work():
+        deaths = Deaths(guest, "backup", "create", most=60)
+    left = set()
+    for point in deaths.points:
+        put_back(kept, guest.top)
+        with writer.at_work():
+            deaths.die(point)
+        made = [path for path in guest.settings.backup_dir.glob("*.backup") if path.name not in old]
+        for path in made:
+            finish(guest, "backup", "verify", str(path))
+        left.add(len(made))
+        finish(guest, "backup", "create")
+        assert not list(guest.settings.backup_dir.glob(".argos-*"))
+        assert_sound(guest, point)
+        with guest.services() as here:
+            writer.assert_all_there(here, point)
+            assert here.secrets.reveal("token") == "kept in every case", point
+    deaths.conclude(30)
+    assert left == {0, 1}
 
 
 @pytest.mark.threat("DAT-6")
-def test_a_restore_killed_at_any_step_leaves_the_old_state_or_the_restored_one(
+def test_a_restore_killed_at_any_call_leaves_the_old_state_or_the_restored_one(
     guest: Guest, kept: Path, archive: Path
 ) -> None:
-    command = ("restore", "--without-services", "--force", str(archive))
-    status, taken = crash(guest, 0, *command)
-    assert status == 0
+    deaths = Deaths(guest, "restore", "--without-services", "--force", str(archive), most=120)
     seen = set()
-    for point in points(taken, 40):
+    for point in deaths.points:
         put_back(kept, guest.top)
-        status, _steps = crash(guest, point, *command)
-        assert status == -9
+        deaths.die(point)
         finish(guest, "restore", "--resume")
-        people, authority = state_of(guest)
+        people, authority = state_of(guest, point)
         assert (people, authority) in {
             (("alice", "bob"), NEW_CA),
             (("alice",), CADDY_FILES["pki/authorities/local/root.key"]),
         }, (point, people, authority)
         assert set(guest.caddy_files()) - {".restore"} >= set(CADDY_FILES), point
         seen.add(people)
+    deaths.conclude(40)
     assert len(seen) == 2
 
 
 @pytest.mark.threat("SEC-4")
-def test_a_rotation_killed_at_any_step_goes_on_under_the_new_key(guest: Guest, kept: Path) -> None:
+def test_a_rotation_killed_at_any_call_goes_on_under_the_new_key_and_no_change_is_lost(
+    guest: Guest, kept: Path
+) -> None:
     command = ("key", "rotate", "--reencrypt")
     keys = {"ARGOS_MASTER_KEY_NEXT": base64.b64encode(NEXT_KEY).decode()}
-    status, taken = crash(guest, 0, *command, **keys)
-    assert status == 0
-    for point in points(taken, 10):
+    writer = Writer(guest, Settings.from_environment({**guest.environment, **keys}))
+    with writer.at_work():
+        deaths = Deaths(guest, *command, most=50, **keys)
+    for point in deaths.points:
         put_back(kept, guest.top)
-        status, _steps = crash(guest, point, *command, **keys)
-        assert status == -9
+        with writer.at_work():
+            deaths.die(point)
         finish(guest, *command, **keys)
         rotated = Guest(guest.top, NEXT_KEY)
-        assert_sound(rotated.settings, point)
+        assert_sound(rotated, point)
         with rotated.services() as here:
+            writer.assert_all_there(here, point)
             assert here.secrets.reveal("token") == "kept in every case", point
             assert here.accounts.authenticate("alice", PASSWORD, address="192.0.2.7"), point
+    deaths.conclude(30)
 
 
-def state_of(guest: Guest) -> tuple[tuple[str, ...], bytes]:
-    assert_sound(guest.settings, "after a restore")
+def state_of(guest: Guest, where: object) -> tuple[tuple[str, ...], bytes]:
+    assert_sound(guest, where)
     with guest.services() as here:
         people = tuple(account.username for account in here.accounts.list())
     return people, guest.settings.caddy_storage.joinpath("pki/authorities/local/root.key").read_bytes()

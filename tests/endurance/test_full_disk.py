@@ -24,6 +24,8 @@ pytestmark = pytest.mark.timeout(900)  # hundreds of processes, on a machine tha
 PASSWORD = "the password of alice"
 MOST = 2000
 """Pages: 8 MiB are enough for everything here."""
+ON_A_SMALL_DISK = ("disk", "backups")
+"""The doctor warns of a disk as small as this one always is, and of a backup that did not fit on it."""
 
 
 @pytest.fixture
@@ -92,7 +94,7 @@ def test_a_backup_on_a_disk_that_fills_up_is_a_whole_one_or_none(disk: SmallDisk
         assert len(archives) == done, pages
         for path in archives:
             finish(guest, "backup", "verify", str(path))
-        assert_sound(guest.settings, pages)
+        assert_sound(guest, pages, ON_A_SMALL_DISK)
 
     fill_up(disk, guest, check, "backup", "create")
 
@@ -110,7 +112,7 @@ def test_a_restore_on_a_disk_that_fills_up_is_done_or_ends_with_space_again(
 
         def check(pages: int, done: bool) -> None:
             finish(guest, "restore", "--resume")
-            assert_sound(guest.settings, pages)
+            assert_sound(guest, pages, ON_A_SMALL_DISK)
             with guest.services() as here:
                 people = tuple(account.username for account in here.accounts.list())
             assert people in {("alice", "bob"), ("alice",)}, pages
@@ -138,7 +140,7 @@ def test_a_rotation_on_a_disk_that_fills_up_goes_on_with_space_again(disk: Small
                     assert here.audit.verify() is None
             finish(guest, *command, **keys)
             rotated = Guest(guest.top, NEXT_KEY)
-            assert_sound(rotated.settings, pages)
+            assert_sound(rotated, pages, ON_A_SMALL_DISK)
             with rotated.services() as here:
                 assert here.secrets.reveal("token") == "kept in every case", pages
                 assert here.accounts.authenticate("alice", PASSWORD, address="192.0.2.7"), pages
@@ -174,7 +176,7 @@ def test_an_upgrade_on_a_disk_that_fills_up_is_whole_or_not_begun(disk: SmallDis
             finish(guest, "audit", "verify")
             assert schema_of(database) == REVISIONS[-1]
             assert content(database, columns) == before, pages
-            assert_sound(guest.settings, pages)
+            assert_sound(guest, pages, ON_A_SMALL_DISK)
             put_back(kept, guest.top)
 
         fill_up(disk, guest, check, "audit", "verify")

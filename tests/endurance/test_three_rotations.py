@@ -30,7 +30,7 @@ def live(guest: Guest, day: int) -> None:
 
 def assert_all_is_there(guest: Guest, days: range) -> None:
     """Every secret opens, every password signs in, and the record is whole."""
-    assert_sound(guest.settings, days)
+    assert_sound(guest, days)
     finish(guest, "audit", "verify")
     with guest.services() as here:
         opened = []

@@ -1,96 +1,70 @@
-"""Run ``argos`` with every durable step counted, and the whole of it killed at one of them.
+"""Run ``argos`` in a fork of the test, and the whole of it killed at a call that a first run has shown.
 
-A step is a call of fsync, rename, link, unlink, mkdir or rmdir, a commit of a database, a statement that
-changes its schema, a load by Caddy, or an advance of the epoch, in whichever process of the command; each
-counts twice, before it happens and after. They are found by running the command once, not chosen by hand.
-The command runs in a fork of the test, in a process group of its own, so that a hundred runs do not begin a
-hundred interpreters.
+The calls are those by which it changes its files, SQLite's own among them, or speaks to Caddy: see
+:mod:`traced_calls`. They are found by running the command once, not chosen by hand. The command runs in a
+fork, in a process group of its own, so that a hundred runs do not begin a hundred interpreters.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
 import resource
-import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-Watching = tuple[Path, int] | None
-_CALLS = ("fsync", "rename", "replace", "link", "unlink", "remove", "mkdir", "rmdir")
-_OF_THE_SCHEMA = ("CREATE", "ALTER", "DROP", "INSERT INTO ALEMBIC", "UPDATE ALEMBIC", "INSERT INTO _ALEMBIC")
+from traced_calls import Call, Point, traced
 
 
-def watch(counts: Path, kill_at: int) -> None:
-    """Note each step from now on in ``counts``, a line each, here and in every child; die at ``kill_at``, 0 never.
+def points_of(calls: Sequence[Call], most: int) -> list[Point]:
+    """At most ``most`` points, in their order: each kind of call at its first and last, and others evenly between.
 
-    The process must lead a group of its own: all of it dies.
+    Raises:
+        AssertionError: there are more kinds than that.
     """
-    log = os.open(counts, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-
-    def step(name: str) -> None:
-        os.write(log, f"{name}\n".encode())
-        if kill_at and os.pread(log, 1 << 20, 0).count(b"\n") >= kill_at:
-            os.killpg(0, signal.SIGKILL)
-
-    def watched(call: Callable[..., Any], name: str) -> Callable[..., Any]:
-        def around(*arguments: Any, **named: Any) -> Any:
-            step(f"before {name}")
-            result = call(*arguments, **named)
-            step(f"after {name}")
-            return result
-
-        return around
-
-    for name in _CALLS:
-        setattr(os, name, watched(getattr(os, name), name))
-    from argos.edge.caddy import CaddyAdmin
-    from argos.epoch import EpochWriter
-
-    CaddyAdmin.load = watched(CaddyAdmin.load, "load")  # type: ignore[method-assign]
-    EpochWriter.advance = watched(EpochWriter.advance, "advance")  # type: ignore[method-assign]
-    _watch_databases(step)
+    met: Counter[str] = Counter()
+    every = []
+    for call in calls:
+        met[call.kind] += 1
+        every.append(Point(call.kind, met[call.kind]))
+    firsts = {point for point in every if point.occurrence == 1}
+    assert len(firsts) <= most, f"{len(firsts)} kinds of calls; each wants to be tried"
+    chosen = set(firsts)
+    for wanted in ([point for point in every if point.occurrence == met[point.kind]], every):
+        left = [point for point in wanted if point not in chosen]
+        room = most - len(chosen)
+        chosen.update(left if len(left) <= room else (left[number * len(left) // room] for number in range(room)))
+    return [point for point in every if point in chosen]
 
 
-def steps(counts: Path) -> list[str]:
-    """The steps that were taken, in order."""
-    return counts.read_text(encoding="ascii").splitlines()
-
-
-def _watch_databases(step: Callable[[str], None]) -> None:
-    from sqlalchemy import Engine, event
-    from sqlalchemy.engine.default import DefaultDialect
-
-    def around(when: str) -> Callable[..., None]:
-        def noted(_connection: Any, _cursor: Any, statement: str, *_unused: Any) -> None:
-            if statement.lstrip().upper().startswith(_OF_THE_SCHEMA):
-                step(f"{when} statement")
-
-        return noted
-
-    for when in ("before", "after"):
-        event.listen(Engine, f"{when}_cursor_execute", around(when))
-    event.listen(Engine, "commit", lambda _connection: step("before commit"))
-    commit = DefaultDialect.do_commit
-
-    def committed(dialect: DefaultDialect, connection: Any) -> None:
-        commit(dialect, connection)
-        step("after commit")
-
-    DefaultDialect.do_commit = committed  # type: ignore[method-assign]
-
-
-def run_apart(environment: Mapping[str, str], output: Path, arguments: Sequence[str], watching: Watching = None) -> int:
+def run_apart(environment: Mapping[str, str], output: Path, arguments: Sequence[str]) -> int:
     """Run ``argos`` in a fork; return its exit code, or the signal that ended it as a negative number.
 
     Args:
         environment: added to this process's.
         output: takes what it prints.
         arguments: of the command.
-        watching: the file of counts and the step to die at, 0 for none; None counts nothing.
     """
-    return _forked(environment, output, arguments, watching)[0]
+    return _forked(lambda: _command(environment, output, arguments))[0]
+
+
+def run_traced(
+    environment: Mapping[str, str], output: Path, arguments: Sequence[str], top: Path, kill_at: Point | None = None
+) -> tuple[int, list[Call]]:
+    """The same, and the calls that it did below ``top``; killed at ``kill_at``, which is then the last of them."""
+    answer = output.with_name(f"{output.name}.calls")
+
+    def work() -> int:
+        status, calls = traced(lambda: _command(environment, output, arguments), top, kill_at)
+        answer.write_bytes(pickle.dumps((status, calls)))
+        return 0
+
+    assert _forked(work)[0] == 0, f"the tracer failed: {output.read_text()}"
+    status, calls = pickle.loads(answer.read_bytes())
+    answer.unlink()
+    return status, calls
 
 
 def peak_of(
@@ -100,32 +74,45 @@ def peak_of(
 
     The peak is what the greatest process of it held at most, in MiB; the fork begins with what this process holds.
     """
-    return _forked(environment, output, arguments, None, largest_file)
+
+    def work() -> int:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+        return _command(environment, output, arguments)
+
+    return _forked(work)
 
 
-def _forked(
-    environment: Mapping[str, str], output: Path, arguments: Sequence[str], watching: Watching, largest_file: int = 0
-) -> tuple[int, float]:
+def begin_apart(work: Callable[[], int]) -> int:
+    """Do ``work`` in a fork that leads a process group; its process id, for who waits for it."""
     child = os.fork()
     if not child:
         code = 70
         try:
             os.setsid()
-            descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            os.dup2(descriptor, 1)
-            os.dup2(descriptor, 2)
-            # The process's own, and written line by line, as it ends without a flush.
-            sys.stdout = open(1, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115
-            sys.stderr = open(2, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115
-            os.environ.update(environment)
-            if largest_file:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-            if watching is not None:
-                watch(*watching)
-            from argos.cli.parser import run
-
-            code = run(arguments)
+            code = work()
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
         finally:
             os._exit(code)
-    _unused, status, used = os.wait4(child, 0)
+    return child
+
+
+def _forked(work: Callable[[], int]) -> tuple[int, float]:
+    _unused, status, used = os.wait4(begin_apart(work), 0)
     return os.waitstatus_to_exitcode(status), used.ru_maxrss / 1024
+
+
+def _command(environment: Mapping[str, str], output: Path, arguments: Sequence[str]) -> int:
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    # The process's own, and written line by line, as it ends without a flush.
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115
+    os.environ.update(environment)
+    from argos.application import Application
+    from argos.cli.parser import run
+
+    # bcrypt's at the beginning is most of what a command takes, and of no account here.
+    Application.from_settings.__func__.__kwdefaults__["password_cost"] = 4  # type: ignore[attr-defined]
+    return run(arguments)
