@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
 from argos.audit import Actor
-from crash_points import points_of, run_apart, run_traced
+from crash_points import Deaths, run_apart, run_traced
 from guest_rig import Guest
 from traced_calls import Call, Point
 
@@ -33,55 +34,20 @@ import_module("alembic.command")
 
 KEY, NEXT_KEY = bytes(range(32)), bytes(range(1, 33))
 ACTOR = Actor(kind="cli", name="root")
-SIGKILLED = -9
 NOT_HERE = {"Caddy", "certificates", "gate", "CrowdSec", "CrowdSec credentials"}
 """Findings about processes that these guests do not have: the doctor must say so, and be content with all else."""
 
 
-class Deaths:
-    """Deaths of a command at the points that a run to its end has shown.
+def deaths_of(guest: Guest, *arguments: str, most: int, **environment: str) -> Deaths:
+    """Deaths of a command on ``guest``; ``environment`` is the command's, beside the guest's."""
+    output = guest.top.with_name("output")
 
-    Args:
-        guest: on whom.
-        arguments: the command.
-        most: so many points are tried; each kind of call is among them.
-        environment: the command's, beside the guest's.
-    """
+    def run(point: Point | None) -> tuple[int, list[Call]]:
+        status, calls = run_traced({**guest.environment, **environment}, output, arguments, guest.top, point)
+        assert status in {0, -signal.SIGKILL}, output.read_text()
+        return status, calls
 
-    def __init__(self, guest: Guest, *arguments: str, most: int, **environment: str) -> None:
-        self._guest, self._arguments, self._environment = guest, arguments, environment
-        status, self.calls = self._run(None)
-        assert status == 0, self._output.read_text()
-        self.points = points_of(self.calls, most)
-        self._died: list[Point] = []
-
-    def die(self, point: Point) -> Call | None:
-        """Run it to ``point``; the call that was not done any more, None when it came to its end without meeting it.
-
-        Beside somebody who writes, one run makes a few calls more or less than the other.
-        """
-        status, calls = self._run(point)
-        if status == 0:
-            assert Point(calls[-1].kind, 0) != point, "it went on after it was killed"
-            return None
-        assert status == SIGKILLED, (point, status, self._output.read_text())
-        assert calls[-1].kind == point.kind
-        self._died.append(point)
-        return calls[-1]
-
-    def conclude(self, least: int) -> None:
-        """It died at least so often, and at each kind of call that there is."""
-        missed = {call.kind for call in self.calls} - {point.kind for point in self._died}
-        assert not missed, missed
-        assert len(self._died) >= least, self._died
-
-    def _run(self, point: Point | None) -> tuple[int, list[Call]]:
-        environment = {**self._guest.environment, **self._environment}
-        return run_traced(environment, self._output, self._arguments, self._guest.top, point)
-
-    @property
-    def _output(self) -> Path:
-        return self._guest.top.with_name("output")
+    return Deaths(run, most)
 
 
 def finish(guest: Guest, *arguments: str, **environment: str) -> None:

@@ -3,58 +3,24 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from acknowledged import Writer
 from argos.settings import Settings
-from dying_guest import ACTOR, KEY, NEXT_KEY, Deaths, assert_sound, finish, kept_as_it_is, put_back
-from guest_rig import CADDY_FILES, Guest
+from dying_guest import NEXT_KEY, assert_sound, deaths_of, finish, put_back
+from guest_rig import Guest
+from lived_in import PASSWORD, assert_before_or_restored
 
 pytestmark = pytest.mark.timeout(900)  # hundreds of processes, on a machine that may be busy
-
-NEW_CA = b"-----BEGIN PRIVATE KEY-----\nmade after the backup\n"
-PASSWORD = "the password of alice"
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Guest, Path]:
-    """A guest with a backup of alice's time, and bob and another CA since."""
-    guest = Guest(tmp_path_factory.mktemp("crash") / "guest", KEY)
-    with guest.services() as here:
-        here.accounts.create(ACTOR, "alice", "admin", PASSWORD)
-        here.secrets.set(ACTOR, "token", "kept in every case")
-    made = guest.backup()
-    with guest.services() as here:
-        here.accounts.create(ACTOR, "bob", "member", "the password of bob")
-    guest.settings.caddy_storage.joinpath("pki/authorities/local/root.key").write_bytes(NEW_CA)
-    return guest, made
-
-
-@pytest.fixture
-def archive(prepared: tuple[Guest, Path]) -> Path:
-    return prepared[1]
-
-
-@pytest.fixture
-def kept(prepared: tuple[Guest, Path]) -> Iterator[Path]:
-    """A copy of the prepared guest, which is put back afterwards."""
-    with kept_as_it_is(prepared[0]) as copy:
-        yield copy
-
-
-@pytest.fixture
-def guest(prepared: tuple[Guest, Path], kept: Path) -> Guest:
-    return prepared[0]
 
 
 @pytest.mark.threat("DAT-6")
 def test_a_backup_killed_at_any_call_leaves_a_whole_one_or_none_and_no_change_is_lost(guest: Guest, kept: Path) -> None:
     old = {path.name for path in guest.settings.backup_dir.glob("*.backup")}
-    writer = Writer(guest)
+    writer = Writer(guest.settings, guest.top.with_name("acknowledged"))
     with writer.at_work():
-        deaths = Deaths(guest, "backup", "create", most=60)
+        deaths = deaths_of(guest, "backup", "create", most=36)
     left = set()
     for point in deaths.points:
         put_back(kept, guest.top)
@@ -70,7 +36,7 @@ def test_a_backup_killed_at_any_call_leaves_a_whole_one_or_none_and_no_change_is
         with guest.services() as here:
             writer.assert_all_there(here, point)
             assert here.secrets.reveal("token") == "kept in every case", point
-    deaths.conclude(30)
+    deaths.conclude()
     assert left == {0, 1}
 
 
@@ -78,21 +44,15 @@ def test_a_backup_killed_at_any_call_leaves_a_whole_one_or_none_and_no_change_is
 def test_a_restore_killed_at_any_call_leaves_the_old_state_or_the_restored_one(
     guest: Guest, kept: Path, archive: Path
 ) -> None:
-    deaths = Deaths(guest, "restore", "--without-services", "--force", str(archive), most=120)
+    deaths = deaths_of(guest, "restore", "--without-services", "--force", str(archive), most=80)
     seen = set()
     for point in deaths.points:
         put_back(kept, guest.top)
         deaths.die(point)
         finish(guest, "restore", "--resume")
-        people, authority = state_of(guest, point)
-        assert (people, authority) in {
-            (("alice", "bob"), NEW_CA),
-            (("alice",), CADDY_FILES["pki/authorities/local/root.key"]),
-        }, (point, people, authority)
-        assert set(guest.caddy_files()) - {".restore"} >= set(CADDY_FILES), point
-        seen.add(people)
+        seen.add(assert_before_or_restored(guest, point))
     deaths.conclude(40)
-    assert len(seen) == 2
+    assert seen == {"before", "restored"}
 
 
 @pytest.mark.threat("SEC-4")
@@ -101,9 +61,10 @@ def test_a_rotation_killed_at_any_call_goes_on_under_the_new_key_and_no_change_i
 ) -> None:
     command = ("key", "rotate", "--reencrypt")
     keys = {"ARGOS_MASTER_KEY_NEXT": base64.b64encode(NEXT_KEY).decode()}
-    writer = Writer(guest, Settings.from_environment({**guest.environment, **keys}))
+    both = Settings.from_environment({**guest.environment, **keys})
+    writer = Writer(both, guest.top.with_name("acknowledged"))
     with writer.at_work():
-        deaths = Deaths(guest, *command, most=50, **keys)
+        deaths = deaths_of(guest, *command, most=36, **keys)
     for point in deaths.points:
         put_back(kept, guest.top)
         with writer.at_work():
@@ -115,11 +76,4 @@ def test_a_rotation_killed_at_any_call_goes_on_under_the_new_key_and_no_change_i
             writer.assert_all_there(here, point)
             assert here.secrets.reveal("token") == "kept in every case", point
             assert here.accounts.authenticate("alice", PASSWORD, address="192.0.2.7"), point
-    deaths.conclude(30)
-
-
-def state_of(guest: Guest, where: object) -> tuple[tuple[str, ...], bytes]:
-    assert_sound(guest, where)
-    with guest.services() as here:
-        people = tuple(account.username for account in here.accounts.list())
-    return people, guest.settings.caddy_storage.joinpath("pki/authorities/local/root.key").read_bytes()
+    deaths.conclude()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from argos.storage.upgrade import REVISIONS
-from dying_guest import KEY, Deaths, assert_sound, finish, kept_as_it_is, put_back
+from dying_guest import KEY, assert_sound, deaths_of, finish, kept_as_it_is, put_back
 from guest_rig import Guest
 from old_schema import HOSTS, PASSWORD, content, fill, schema_of, take_back
 
@@ -23,7 +23,7 @@ def test_an_upgrade_killed_at_any_call_loses_nothing(tmp_path: Path) -> None:
     assert all(before[name] for name in ("sessions", "named_secrets", "resources", "gate_hosts", "data_keys", "audit"))
     seen = set()
     with kept_as_it_is(guest) as kept:
-        deaths = Deaths(guest, "audit", "verify", most=60)
+        deaths = deaths_of(guest, "audit", "verify", most=36)
         assert schema_of(database) == REVISIONS[-1]
         for point in deaths.points:
             put_back(kept, guest.top)
@@ -34,7 +34,7 @@ def test_an_upgrade_killed_at_any_call_loses_nothing(tmp_path: Path) -> None:
             assert schema_of(database) == REVISIONS[-1]
             assert content(database, columns) == before, point
             assert_sound(guest, point)
-        deaths.conclude(30)
+        deaths.conclude()
         with guest.services() as here:
             assert here.accounts.authenticate("alice", PASSWORD, address="192.0.2.7")
             assert here.secrets.reveal("token") == "kept over an upgrade"

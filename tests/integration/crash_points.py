@@ -10,12 +10,49 @@ from __future__ import annotations
 import os
 import pickle
 import resource
+import signal
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from traced_calls import Call, Point, traced
+
+
+class Deaths:
+    """Deaths of a command at the points that a run of it to its end has shown.
+
+    Args:
+        run: runs it to a point, or to its end, and gives its exit code and calls.
+        most: so many points are tried; each kind of call is among them.
+    """
+
+    def __init__(self, run: Callable[[Point | None], tuple[int, list[Call]]], most: int) -> None:
+        self._run = run
+        status, self.calls = run(None)
+        assert status == 0
+        self.points = points_of(self.calls, most)
+        self._died: list[Point] = []
+
+    def die(self, point: Point) -> list[Call]:
+        """Run it to ``point``; return what was done by then.
+
+        Beside somebody who writes, one run makes a few calls more or less than the other, and may
+        come to its end without meeting the point.
+        """
+        status, calls = self._run(point)
+        if status == 0:
+            return calls
+        assert (status, calls[-1].kind) == (-signal.SIGKILL, point.kind), (point, status)
+        self._died.append(point)
+        return calls[:-1]
+
+    def conclude(self, least: int = 30) -> None:
+        """See that it died at least so often, and at each kind of call that there is."""
+        missed = {call.kind for call in self.calls} - {point.kind for point in self._died}
+        assert not missed, missed
+        assert len(self._died) >= least, self._died
 
 
 def points_of(calls: Sequence[Call], most: int) -> list[Point]:
@@ -54,17 +91,22 @@ def run_traced(
     environment: Mapping[str, str], output: Path, arguments: Sequence[str], top: Path, kill_at: Point | None = None
 ) -> tuple[int, list[Call]]:
     """The same, and the calls that it did below ``top``; killed at ``kill_at``, which is then the last of them."""
-    answer = output.with_name(f"{output.name}.calls")
+    return traced_apart(lambda: _command(environment, output, arguments), top, kill_at)
 
-    def work() -> int:
-        status, calls = traced(lambda: _command(environment, output, arguments), top, kill_at)
-        answer.write_bytes(pickle.dumps((status, calls)))
-        return 0
 
-    assert _forked(work)[0] == 0, f"the tracer failed: {output.read_text()}"
-    status, calls = pickle.loads(answer.read_bytes())
-    answer.unlink()
-    return status, calls
+def traced_apart(work: Callable[[], int], top: Path, kill_at: Point | None = None) -> tuple[int, list[Call]]:
+    """As :func:`traced_calls.traced`, from a process that may have threads and children of its own."""
+    with tempfile.TemporaryFile() as answer:
+
+        def trace() -> int:
+            pickle.dump(traced(work, top, kill_at), answer)
+            answer.flush()
+            return 0
+
+        assert _forked(trace)[0] == 0, "the tracer failed, and said why"
+        answer.seek(0)
+        status, calls = pickle.load(answer)
+        return status, calls
 
 
 def peak_of(

@@ -62,8 +62,9 @@ class Call:
 
     @property
     def kind(self) -> str:
-        """The name and the part that the file plays: stamps and digests in a path make no other kind."""
-        return f"{self.name} {_STAMP.sub('#', self.other or self.path)}"
+        """The name and the part that the file plays: neither stamps and digests nor a place deep down make another."""
+        parts = _STAMP.sub("#", self.other or self.path).split("/")
+        return f"{self.name} {'/'.join(parts if len(parts) < 4 else [*parts[:2], '…'])}"
 
 
 class Point(NamedTuple):
@@ -243,7 +244,7 @@ class _Tracer:
         call = self._at(pid, name, at, rest[0])
         if call is None or name != "create":
             return call
-        there = os.path.lexists(os.path.join(self._top, call.path))
+        there = os.path.lexists(f"{self._top}/{call.path}")
         if there and not rest[1] & os.O_TRUNC:
             return None
         return Call("create", call.path, flags=rest[1])
@@ -260,7 +261,8 @@ class _Tracer:
         source, target = self._inside(old), self._inside(new)
         if source is None and target is None:
             return None
-        assert source is not None and target is not None, f"{name} over the edge of what is watched: {old}, {new}"
+        if source is None or target is None:
+            raise AssertionError(f"a {name} over the edge of what is watched: {old}, {new}")
         return Call(name, source, target)
 
     def _spoken(self, pid: int, name: str, arguments: list[int]) -> Call | None:
@@ -284,18 +286,18 @@ class _Tracer:
 
 
 def _target(pid: int, descriptor: int) -> str:
-    return os.readlink(f"/proc/{pid}/fd/{ctypes.c_int(descriptor).value}")
+    return str(Path(f"/proc/{pid}/fd/{ctypes.c_int(descriptor).value}").readlink())
 
 
 def _position(pid: int, descriptor: int) -> int:
     facts = Path(f"/proc/{pid}/fdinfo/{descriptor}").read_text(encoding="ascii").split()
     if int(facts[facts.index("flags:") + 1], 8) & os.O_APPEND:
-        return os.stat(f"/proc/{pid}/fd/{descriptor}").st_size
+        return Path(f"/proc/{pid}/fd/{descriptor}").stat().st_size
     return int(facts[facts.index("pos:") + 1])
 
 
 def _memory(pid: int, address: int, length: int) -> bytes:
-    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
         return os.pread(memory.fileno(), length, address)
 
 
@@ -305,8 +307,7 @@ def _path(pid: int, at: int, address: int) -> str:
         # To the end of the page: the next one may not be there.
         text += _memory(pid, address + len(text), 4096 - (address + len(text)) % 4096)
     name = os.fsdecode(bytes(text).partition(b"\0")[0])
-    if os.path.isabs(name):
-        return os.path.normpath(name)
-    descriptor = ctypes.c_int(at).value
-    base = os.readlink(f"/proc/{pid}/cwd") if descriptor == _AT_FDCWD else _target(pid, at)
-    return os.path.normpath(os.path.join(base, name))
+    if not name.startswith("/"):
+        here = ctypes.c_int(at).value == _AT_FDCWD
+        name = f"{Path(f'/proc/{pid}/cwd').readlink() if here else _target(pid, at)}/{name}"
+    return os.path.normpath(name)

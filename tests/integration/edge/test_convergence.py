@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import apply_child
@@ -22,7 +19,6 @@ from argos.edge.decode import decode_document
 from argos.edge.history import History
 from argos.errors import Refused
 from argos.serving.background import Background, CaddyWatch
-from crash_points import steps
 from edge_rig import ACTOR, EchoUpstream, Edge
 from falcon import testing
 from one_truth import assert_one_truth, states
@@ -31,61 +27,10 @@ from waiting import until
 OPEN, NEW = "open.home.example", "new.home.example"
 SOON = 25  # 5 s, and what a busy machine adds; without the watch it would be a minute
 BAD_REGEXP = 'SecRule ARGS "@rx (unclosed" "id:100001,phase:2,deny"'
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["argos.edge.apply", "argos.vault", "argos.named_secrets"])
 
 
 def host(name: str, echo: EchoUpstream, **more: Any) -> dict[str, Any]:
     return {"name": name, "upstreams": [{"url": echo.url}], **more}
-
-
-def child(edge: Edge, target: Callable[..., None], document: dict[str, Any], *more: Any) -> tuple[Any, Path]:
-    """A process that applies beside this one, begun; and where it writes what came of it."""
-    answer = edge.place / f"answer-{time.monotonic_ns()}"
-    where = (str(edge.place), str(edge.binary), (edge.http_port, edge.https_port))
-    process = PROCESSES.Process(target=target, args=(str(answer), where, document, *more))
-    process.start()
-    return process, answer
-
-
-def test_killed_at_any_point_of_an_apply_all_is_one_revision_again(edge: Edge, echo: EchoUpstream) -> None:
-    edge.apply([host(OPEN, echo)])
-    edge.secrets.set(ACTOR, "token", "Bearer of a secret")
-    named = {"set": {"Authorization": {"secret": "token"}}}
-    wanted = {"owner": "test", "hosts": [host(NEW, echo, auth={"required": True}, request_headers=named)]}
-    gone = {"hosts": [{"name": NEW, "state": "absent"}]}
-
-    def begin_anew() -> None:
-        edge.engine.apply(ACTOR, decode_document(gone))
-        edge.engine.reconcile()  # forgets the secret
-
-    edge.engine.apply(ACTOR, decode_document(wanted))
-    begin_anew()
-    process, answer = child(edge, apply_child.run_until, wanted, 0)
-    process.join(60)
-    points = steps(answer)
-    assert assert_one_truth(edge) == {OPEN, NEW}
-    assert {point.split()[1] for point in points} >= {"commit", "fsync", "replace", "unlink", "load", "advance"}
-    assert len(points) >= 30
-    came = Counter()
-    for number, point in enumerate(points, 1):
-        begin_anew()
-        process, answer = child(edge, apply_child.run_until, wanted, number)
-        process.join(60)
-        assert process.exitcode == -signal.SIGKILL, point
-        if number % 6 == 5:  # the machine lost its power: Caddy starts from its file, without the runtime
-            edge.stop(kill=True)
-            edge.start(edge.place / "edge/caddy.json")
-            assert edge.ask(OPEN).status == 200, point
-        edge.engine.reconcile()
-        hosts = assert_one_truth(edge)
-        assert edge.engine.reconcile() is False, point
-        assert edge.ask(OPEN).status == 200, point
-        came[NEW in hosts] += 1
-        # SQLite's commit of the activation is the moment; before it the old state stands, after it the new one.
-        assert (NEW in hosts) is (steps(answer).count("after commit") >= 2), point
-    assert came[True] > 3
-    assert came[False] > 3
 
 
 def test_of_those_who_saw_the_same_state_one_wins_and_the_others_are_told(edge: Edge, echo: EchoUpstream) -> None:
@@ -101,7 +46,7 @@ def test_of_those_who_saw_the_same_state_one_wins_and_the_others_are_told(edge: 
 
     try:
         begun = [
-            child(edge, apply_child.run, {"hosts": [host(f"p{number}.home.example", echo)]}, etag)
+            apply_child.begin(edge, apply_child.run, {"hosts": [host(f"p{number}.home.example", echo)]}, etag)
             for number in range(4)
         ]
         with ThreadPoolExecutor(8) as threads:
@@ -118,7 +63,8 @@ def test_of_those_who_saw_the_same_state_one_wins_and_the_others_are_told(edge: 
 def test_applies_at_once_from_threads_and_processes_lose_nothing(edge: Edge, echo: EchoUpstream) -> None:
     edge.apply([host(OPEN, echo)])
     begun = [
-        child(edge, apply_child.run, {"hosts": [host(f"p{number}.home.example", echo)]}, None) for number in range(4)
+        apply_child.begin(edge, apply_child.run, {"hosts": [host(f"p{number}.home.example", echo)]}, None)
+        for number in range(4)
     ]
     documents = [decode_document({"hosts": [host(f"t{number}.home.example", echo)]}) for number in range(8)]
     with ThreadPoolExecutor(8) as threads:
