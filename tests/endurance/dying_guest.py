@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 from argos.audit import Actor
 from crash_points import Deaths, run_apart, run_traced
 from guest_rig import Guest
+from power_cuts import NAMES_AHEAD, SYNCED, cuts, lose_power
 from traced_calls import Call, Point
 
 # What the commands load late; every one of hundreds of forks would load it anew.
@@ -34,6 +35,8 @@ import_module("alembic.command")
 
 KEY, NEXT_KEY = bytes(range(32)), bytes(range(1, 33))
 ACTOR = Actor(kind="cli", name="root")
+MOST = 60
+"""So many power cuts of a command are tried, for each way in which a disk loses what was not synced."""
 NOT_HERE = {"Caddy", "certificates", "gate", "CrowdSec", "CrowdSec credentials"}
 """Findings about processes that these guests do not have: the doctor must say so, and be content with all else."""
 
@@ -48,6 +51,24 @@ def deaths_of(guest: Guest, *arguments: str, most: int, **environment: str) -> D
         return status, calls
 
     return Deaths(run, most)
+
+
+def after_cuts(
+    guest: Guest, kept: Path, check: Callable[[object, bool], None], *command: str, **environment: str
+) -> None:
+    """Run ``command`` on the guest that ``kept`` is, and ``check`` what each power cut of that time leaves of it.
+
+    ``check`` gets where it was, and whether the command was done by then.
+    """
+    put_back(kept, guest.top)
+    output = guest.top.with_name("output")
+    status, calls = run_traced({**guest.environment, **environment}, output, command, guest.top)
+    assert status == 0, output.read_text()
+    assert sum(call.name == "fsync" for call in calls) >= 8, "it syncs more than was seen"
+    for order in (SYNCED, NAMES_AHEAD):
+        for moment, disk in cuts(kept, calls, order, MOST):
+            lose_power(disk, guest.top, order)
+            check((order, moment, calls[moment - 1 : moment + 1]), moment == len(calls))
 
 
 def finish(guest: Guest, *arguments: str, **environment: str) -> None:

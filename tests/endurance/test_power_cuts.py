@@ -3,40 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from argos.application import Application
-from crash_points import run_traced, traced_apart
-from dying_guest import ACTOR, NEXT_KEY, assert_sound, attempt, finish, put_back
+from crash_points import traced_apart
+from dying_guest import ACTOR, MOST, NEXT_KEY, after_cuts, assert_sound, attempt, finish
 from guest_rig import Guest
 from lived_in import PASSWORD, assert_before_or_restored
 from power_cuts import NAMES_AHEAD, SYNCED, cuts, lose_power
-from traced_calls import Call
 
 pytestmark = pytest.mark.timeout(900)  # hundreds of processes, on a machine that may be busy
-
-MOST = 60
-"""So many cuts of each command are tried, for each of the two ways in which a disk loses what was not synced."""
-
-
-def after_cuts(
-    guest: Guest, kept: Path, check: Callable[[object, bool], None], *command: str, **environment: str
-) -> list[Call]:
-    """Run ``command`` to its end, and ``check`` what each cut of its time leaves.
-
-    ``check`` gets where it was, and whether the command was done by then.
-    """
-    status, calls = run_traced({**guest.environment, **environment}, guest.top.with_name("output"), command, guest.top)
-    assert status == 0
-    assert sum(call.name == "fsync" for call in calls) >= 8, "it syncs more than was seen"
-    for order in (SYNCED, NAMES_AHEAD):
-        for moment, disk in cuts(kept, calls, order, MOST):
-            lose_power(disk, guest.top, order)
-            check((order, moment, calls[moment - 1 : moment + 1]), moment == len(calls))
-    put_back(kept, guest.top)
-    return calls
 
 
 @pytest.mark.threat("DAT-6")
