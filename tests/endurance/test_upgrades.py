@@ -1,4 +1,4 @@
-"""An upgrade from the oldest schema, killed or without power anywhere: the database is the old one or today's, whole."""
+"""An upgrade from the oldest schema, killed or without power anywhere: the database is the old one or today's."""
 
 from __future__ import annotations
 
