@@ -20,7 +20,7 @@ def test_a_backup_killed_at_any_call_leaves_a_whole_one_or_none_and_no_change_is
     old = {path.name for path in guest.settings.backup_dir.glob("*.backup")}
     writer = Writer(guest.settings, guest.top.with_name("acknowledged"))
     with writer.at_work():
-        deaths = deaths_of(guest, "backup", "create", most=32)
+        deaths = deaths_of(guest, "backup", "create", most=40)
     left = set()
     for number, point in enumerate(deaths.points):
         put_back(kept, guest.top)
@@ -45,7 +45,7 @@ def test_a_backup_killed_at_any_call_leaves_a_whole_one_or_none_and_no_change_is
 def test_a_restore_killed_at_any_call_leaves_the_old_state_or_the_restored_one(
     guest: Guest, kept: Path, archive: Path
 ) -> None:
-    deaths = deaths_of(guest, "restore", "--without-services", "--force", str(archive), most=76)
+    deaths = deaths_of(guest, "restore", "--without-services", "--force", str(archive), most=84)
     seen = set()
     for point in deaths.points:
         put_back(kept, guest.top)
@@ -65,7 +65,7 @@ def test_a_rotation_killed_at_any_call_goes_on_under_the_new_key_and_no_change_i
     both = Settings.from_environment({**guest.environment, **keys})
     writer = Writer(both, guest.top.with_name("acknowledged"))
     with writer.at_work():
-        deaths = deaths_of(guest, *command, most=36, **keys)
+        deaths = deaths_of(guest, *command, most=42, **keys)
     for point in deaths.points:
         put_back(kept, guest.top)
         with writer.at_work():

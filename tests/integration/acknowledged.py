@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -20,6 +21,8 @@ from waiting import until
 
 NAMES, VALUES = 20, 5
 """So many named secrets are written in turn, each with so many values in turn: what is scrubbed stays few."""
+PAUSE_S = 0.005
+"""Between two changes. Who writes without a pause, and who comes after him, is test_two_writers.py's."""
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["argos.application", "argos.edge.apply", "argos.named_secrets", "argos.vault"])
 
@@ -69,6 +72,7 @@ def write(settings: Settings, log: str, actor: Actor) -> None:
     application = Application.from_settings(settings, password_cost=4)
     notes = os.open(log, os.O_WRONLY | os.O_APPEND)
     for number in count():
+        time.sleep(PAUSE_S)
         application.secrets.set(actor, _name(number % NAMES), _value(actor, number))
         os.write(notes, f"{number}\n".encode())
 

@@ -17,7 +17,7 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,7 +50,7 @@ _SHARED = "-shm"
 class Call:
     """One call: its name here, the path below what is watched (of a rename the source), and what it did there.
 
-    ``offset`` is where a write began, or the length of an ftruncate; ``flags`` are those of an open.
+    ``offset`` is where a write began, or the length of an ftruncate; a create leaves an empty file.
     """
 
     name: str
@@ -58,7 +58,6 @@ class Call:
     other: str = ""
     offset: int = 0
     content: bytes = b""
-    flags: int = 0
 
     @property
     def kind(self) -> str:
@@ -154,7 +153,7 @@ def _though_it_may_die() -> Iterator[None]:
     try:
         yield
     except OSError as problem:
-        if problem.errno not in {errno.ESRCH, errno.ENOENT, errno.EIO}:
+        if problem.errno != errno.ESRCH:
             raise
 
 
@@ -193,7 +192,12 @@ class _Tracer:
 
     def _entered(self, pid: int) -> bool:
         """Whether the call is one of ours, whose outcome matters."""
-        call = self._call(pid)
+        try:
+            call = self._call(pid)
+        except OSError as problem:
+            if problem.errno not in {errno.ENOENT, errno.EIO}:
+                raise
+            call = None  # of no descriptor, or no address: an error, and no change
         if call is None:
             return False
         self._met[call.kind] += 1
@@ -208,7 +212,8 @@ class _Tracer:
         call = self._under_way.pop(pid)
         result = self._info(pid)[4]
         if result < 1 << 63:  # else an error
-            self._calls.append(call)
+            # On a full disk a write may be shorter than it was meant to be.
+            self._calls.append(replace(call, content=call.content[:result]) if call.name == "write" else call)
 
     def _info(self, pid: int) -> tuple[int, ...]:
         buffer = ctypes.create_string_buffer(128)
@@ -225,7 +230,7 @@ class _Tracer:
             return self._moved(pid, name, system, arguments)
         if name in {"unlink", "rmdir", "mkdir", "create", "truncate", "creat", "symlink"}:
             return self._named(pid, name, system, arguments)
-        place = self._inside(_target(pid, arguments[0]))
+        place = self._inside(_target(pid, arguments[2 if name == "copy_file_range" else 0]))
         if place is None:
             return None
         if name == "write":
@@ -237,8 +242,8 @@ class _Tracer:
     def _named(self, pid: int, name: str, system: str, arguments: list[int]) -> Call | None:
         relative = system.endswith("at") and system != "creat"
         at, rest = (arguments[0], arguments[1:]) if relative else (_AT_FDCWD, arguments)
-        if name == "symlink":
-            return self._at(pid, name, _AT_FDCWD if not relative else arguments[1], arguments[-4])
+        if name == "symlink":  # what it leads to comes first
+            at, rest = (arguments[1], arguments[2:]) if relative else (_AT_FDCWD, arguments[1:])
         if name == "unlink" and relative and rest[1] & _AT_REMOVEDIR:
             name = "rmdir"
         call = self._at(pid, name, at, rest[0])
@@ -247,7 +252,7 @@ class _Tracer:
         there = os.path.lexists(f"{self._top}/{call.path}")
         if there and not rest[1] & os.O_TRUNC:
             return None
-        return Call("create", call.path, flags=rest[1])
+        return call
 
     def _at(self, pid: int, name: str, at: int, address: int) -> Call | None:
         place = self._inside(_path(pid, at, address))
@@ -298,7 +303,10 @@ def _position(pid: int, descriptor: int) -> int:
 
 def _memory(pid: int, address: int, length: int) -> bytes:
     with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
-        return os.pread(memory.fileno(), length, address)
+        found = os.pread(memory.fileno(), length, address)
+    if length and not found:
+        raise ProcessLookupError(errno.ESRCH, "it was killed, and has no memory any more")
+    return found
 
 
 def _path(pid: int, at: int, address: int) -> str:
