@@ -28,7 +28,7 @@ help: ## Say what each target does
 up: ## A working edge from nothing: guest, Caddy with WAF, CrowdSec, panel, two sample hosts
 	@python3 scripts/up.py --guest "$(GUEST)" --inventory "$(INVENTORY)" -- $(ARGS)
 
-down: ## Remove the guest and all that was made for it, and nothing else
+down: ## Remove the guest and everything made for it, and nothing else
 	@scripts/down "$(GUEST)"
 
 check: ## Format, lint, types, playbooks, unit tests, Go vet: under 3 minutes

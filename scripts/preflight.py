@@ -33,17 +33,20 @@ def root_problem():
     if os.geteuid() == 0:
         return None
     if shutil.which("sudo") is None:
-        return "You are not root and there is no sudo: run as root, or install sudo and join its group."
+        return "You are not root, and sudo is not installed. Run as root, or install sudo and join its group."
     asks = ["sudo", "-n", "true"] if not sys.stdin.isatty() else ["sudo", "-v"]
     if subprocess.call(asks, stdin=None, stderr=subprocess.DEVNULL) != 0:
-        return "sudo does not let you become root without asking: run `sudo -v` first, or run as root."
+        return "sudo needs your password: run `sudo -v` first, or run as root."
     return None
 
 
 def system_problem():
     """Return why this machine cannot hold an LXC guest."""
     if not sys.platform.startswith("linux") or shutil.which("apt-get") is None:
-        return "The LXC guest needs a Debian or Ubuntu machine; elsewhere use INVENTORY=… with a machine of your own."
+        return (
+            "An LXC guest needs a Debian or Ubuntu machine. Elsewhere, set argos_guest_provider: existing in your "
+            "inventory, and name a machine of your own."
+        )
     return None
 
 
@@ -52,7 +55,7 @@ def disk_problem(goal):
     for path in (TOP, os.path.expanduser("~"), "/var/lib"):
         free = shutil.disk_usage(path).free / 1e9
         if free < NEED_GB[goal]:
-            return "Too little disk at {}: {:.1f} GB are free, {} GB are needed.".format(path, free, NEED_GB[goal])
+            return "Not enough disk space at {}: {:.1f} GB free, {} GB needed.".format(path, free, NEED_GB[goal])
     return None
 
 
@@ -74,13 +77,13 @@ def network_problem():
     try:
         source = package_source()
     except (OSError, subprocess.CalledProcessError):
-        return "apt-get does not answer on this machine: is it a Debian or Ubuntu?"
+        return "apt-get does not work on this machine. Is it Debian or Ubuntu?"
     if source is None:
         return "apt has no package source: add one to /etc/apt/sources.list.d."
     try:
         socket.create_connection(source, TIMEOUT).close()
     except OSError as problem:
-        return "No network: {}:{}, where apt gets its packages, cannot be reached ({}).".format(*source + (problem,))
+        return "No network: cannot reach {}:{}, where apt gets its packages ({}).".format(*source + (problem,))
     return None
 
 

@@ -123,7 +123,7 @@ def welcome(guest: str) -> None:
     if password.exists():
         if sys.stdout.isatty():
             first = password.read_text(encoding="utf-8").strip()
-            print(f"\n  First sign-in: admin / {first}   (it asks for a new password)")
+            print(f"\n  First sign-in: admin / {first}   (then choose a new password)")
         else:
             print(f"\n  First sign-in: admin, with the password in {password}")
 

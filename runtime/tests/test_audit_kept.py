@@ -119,7 +119,7 @@ def test_a_database_set_back_whole_shows_by_the_checkpoint(
     storage: Storage, audit: Audit, database: Path, tmp_path: Path
 ) -> None:
     fill(storage, audit, 5)
-    assert audit.examine().note == "the checkpoint beside the database is missing"
+    assert audit.examine().note == "the checkpoint next to the database is missing"
     with storage.write() as connection:
         connection.execute(select(1))
     storage.forget_overwritten()
@@ -136,7 +136,7 @@ def test_a_database_set_back_whole_shows_by_the_checkpoint(
     again = Storage(database, FixedClock())
     back = Audit(again, Vault(again, MASTER_KEY), Scrubber())
     assert back.examine().broken == 6
-    assert "was set back" in back.examine().reason
+    assert "is an older copy" in back.examine().reason
     assert back.checkpoint() is False, "the proof is not written over"
     fill(again, back, 4, "host.delete")  # other rows take the numbers of the lost ones
     assert back.verify() == 7
@@ -160,7 +160,7 @@ def test_a_checkpoint_that_is_not_ours_is_noted_and_replaced(
 ) -> None:
     fill(storage, audit, 5)
     database.with_name("audit.checkpoint").write_text(text)
-    assert audit.examine().note == "the checkpoint beside the database is not ours"
+    assert audit.examine().note == "the checkpoint next to the database does not match"
     assert audit.verify() is None
     assert audit.checkpoint() is True
     assert audit.examine().note == ""

@@ -88,7 +88,7 @@ def test_the_address_that_the_play_comes_from_is_refused(tasks: Tasks, guest: Gu
     own = guest.run("sh", "-c", "echo ${SSH_CONNECTION%% *}").strip()
     refused = tasks.run("decision", value=own)
     assert refused.failed
-    assert "where you come from" in refused.result["msg"]
+    assert "your own address" in refused.result["msg"]
     assert tasks.run("decision", "--check", value=own, force=True).changed
 
 

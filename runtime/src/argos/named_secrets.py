@@ -148,7 +148,7 @@ class NamedSecrets:
 
 def _refuse_too_many(connection: Connection, name: str) -> None:
     if (connection.scalar(select(func.count()).select_from(named_secrets)) or 0) >= MOST:
-        raise Conflict(f"secret/{name}: there are {MOST} secrets already; delete one that nobody uses")
+        raise Conflict(f"secret/{name}: there are {MOST} secrets already; delete an unused one")
 
 
 def _check(name: str, value: str) -> None:

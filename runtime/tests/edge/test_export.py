@@ -217,7 +217,7 @@ def test_what_a_file_may_not_hold_is_named() -> None:
     assert "one document for each resource" in refusal(f"{head}- hosts: [{host}]\n- owner: x\n  hosts: [{host}]\n")
     assert "state: absent" in refusal(f"{head}- hosts: [{{name: a.home.example, state: absent}}]\n")
     assert "an import replaces everything" in refusal(f"{head}- {{owner: x, prune: true, hosts: [{host}]}}\n")
-    assert "stands twice" in refusal(f"{head}- hosts: []\n  hosts: [{host}]\n")
+    assert "appears twice" in refusal(f"{head}- hosts: []\n  hosts: [{host}]\n")
     assert "which is no text" in refusal(f"{head}- {{hosts: [], no: 1}}\n")
     assert "references" in refusal(f"{head}- &a {{hosts: []}}\n- *a\n")
     assert "is no YAML" in refusal("argos: [")

@@ -57,11 +57,11 @@ def test_everybody_whom_a_ban_would_hit_by_mistake_is_protected() -> None:
         found = protection_errors(parse_target(value), protected)
         return found[0].problem if found else ""
 
-    assert why("203.0.113.5") == "is 203.0.113.5: where you come from"
-    assert why("::ffff:203.0.113.5") == "is 203.0.113.5: where you come from"
-    assert why("203.0.113.0/24") == "is 203.0.113.0/24, which holds 203.0.113.5: where you come from"
-    assert why("2001:db8::/32").endswith("where an administrator is signed in")
-    assert why("198.51.100.1").endswith("this machine's own")
+    assert why("203.0.113.5") == "is 203.0.113.5: your own address"
+    assert why("::ffff:203.0.113.5") == "is 203.0.113.5: your own address"
+    assert why("203.0.113.0/24") == "is 203.0.113.0/24, which contains 203.0.113.5: your own address"
+    assert why("2001:db8::/32").endswith("an address from which an administrator is signed in")
+    assert why("198.51.100.1").endswith("an address of this machine")
     assert why("192.0.2.9").endswith("a trusted proxy")
     assert why("fe80::9").endswith("a private range")
     assert why("203.0.113.6") == why("2001:db9::1") == why("192.0.2.16") == ""

@@ -133,7 +133,7 @@ def test_a_damaged_database_is_noticed_at_the_start_and_by_the_doctor(stopped: R
         file.write(b"\xff" * page_size)
     refused = stopped.argos("serve")
     assert refused.returncode == 69
-    assert "it is damaged, and nothing is served from it" in refused.stderr
+    assert "it is damaged and cannot be used" in refused.stderr
     assert "Traceback" not in refused.stderr
     doctor = stopped.argos("doctor")
     assert doctor.returncode == 1

@@ -137,14 +137,14 @@ def test_the_list_is_filtered_and_paged(runtime: Runtime, lapi: HostileLapi) -> 
     ("value", "why"),
     [
         ("10.1.2.3", "a private range"),
-        ("127.0.0.1", "this machine's own"),
+        ("127.0.0.1", "an address of this machine"),
         ("0.0.0.0/8", "a private range"),
         ("172.0.0.0/8", "a private range"),
         ("fd00::1", "a private range"),
         ("100.64.7.7", "a private range"),
-        ("127.0.0.2", "a proxy that may ask for sign-on"),
-        ("192.0.2.44", "where you come from"),
-        ("192.0.2.0/24", "where you come from"),
+        ("127.0.0.2", "a declared auth proxy"),
+        ("192.0.2.44", "your own address"),
+        ("192.0.2.0/24", "your own address"),
     ],
 )
 def test_whom_one_would_not_ban_on_purpose_takes_force(
@@ -209,7 +209,7 @@ def test_the_panel_bans_finds_and_ends_and_names_the_address_that_one_comes_from
     assert "Nobody is banned" in browser.get("/decisions").text
     own = browser.post("/decisions", {"do": "add", "value": "198.51.100.9", "duration": "1h", "reason": "oops"})
     assert own.status_code == 400
-    assert "where you come from" in own.text
+    assert "your own address" in own.text
     assert 'value="oops"' in own.text
     done = browser.post("/decisions", {"do": "add", "value": VALUE, "duration": "1h", "reason": "<b>scans</b>"})
     assert f"{VALUE} is banned." in done.text
@@ -231,7 +231,7 @@ def test_the_command_line_bans_lists_and_ends(runtime: Runtime, lapi: HostileLap
     made = runtime.argos("decision", "add", VALUE, "--duration", "1d", "--reason", "scans", "--json")
     assert json.loads(made.stdout)["changed"], made.stderr
     own = runtime.argos("decision", "add", "203.0.113.77", SSH_CONNECTION="203.0.113.77 50000 192.0.2.1 22")
-    assert (own.returncode, "where you come from" in own.stderr) == (1, True)
+    assert (own.returncode, "your own address" in own.stderr) == (1, True)
     listed = runtime.argos("decision", "list", "--origin", "argos")
     assert VALUE in listed.stdout
     assert "scans" in listed.stdout

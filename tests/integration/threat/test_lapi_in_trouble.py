@@ -165,4 +165,4 @@ def test_a_lapi_that_takes_a_decision_and_hides_it_is_not_believed(runtime: Runt
     lapi.answers["/v1/alerts"] = saying(201, b'["1"]')
     answer = runtime.admin("PUT", "/v1/decisions", {"value": VALUE})
     assert answer.status_code == 503
-    assert "does not show it" in answer.json()["error"]["message"]
+    assert "does not list it" in answer.json()["error"]["message"]

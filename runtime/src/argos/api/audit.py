@@ -66,7 +66,7 @@ class AuditVerdict:
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """``{"sound", "broken", "rows", "first", "reason", "note"}``."""
         if not self._reading.acquire(blocking=False):
-            raise Unavailable("The record is being read from end to end already", retry_after=5)
+            raise Unavailable("The audit log is already being verified", retry_after=5)
         try:
             verdict = self._application.audit.examine()
         finally:

@@ -152,7 +152,7 @@ class Audit:
         if (HEAD in marks or last.id) and self._authentic(HEAD, marks.get(HEAD)) != last:
             return Verdict(last.id + 1, rows, first, "rows at the end are missing, or the mark of the end was altered")
         if witness is not None and witness.id > last.id:
-            reason = f"the checkpoint beside the database knows row {witness.id}: the database was set back"
+            reason = f"the checkpoint next to the database knows row {witness.id}, so the database is an older copy"
             return Verdict(last.id + 1, rows, first, reason)
         return Verdict(None, rows, first, note=self._checkpoint_note(witness))
 
@@ -214,7 +214,7 @@ class Audit:
         if witness is not None:
             return ""
         there = self._checkpoint.read() is not None
-        return "the checkpoint beside the database " + ("is not ours" if there else "is missing")
+        return "the checkpoint next to the database " + ("does not match" if there else "is missing")
 
     def _keep(self, connection: Connection, name: str, mark: Mark) -> None:
         version, key = self._vault.key("audit")

@@ -142,7 +142,7 @@ class Backups:
             finally:
                 temporary.unlink()
         except FileExistsError:
-            raise Conflict("A backup is asked for already and about to begin") from None
+            raise Conflict("A backup has already been requested and is about to start") from None
         except OSError as problem:
             raise Unavailable(f"{self._request}: {problem.strerror}") from None
         with self._storage.write() as connection:

@@ -97,7 +97,7 @@ def _edge_errors(edge: EdgeSettings, mode: Mode) -> Iterator[FieldError]:
         yield FieldError(
             "settings/edge",
             "tls.mode",
-            "is off with nobody in front that ends TLS",
+            "is off, and no proxy in front terminates TLS",
             "internal or auto, or the proxy's address in trusted_proxies",
         )
 
@@ -161,7 +161,7 @@ def _host_errors(host: Host, edge: EdgeSettings, mode: Mode) -> Iterator[FieldEr
         yield FieldError(
             resource,
             "tls.mode",
-            "is off on a host behind sign-on with nobody in front that ends TLS",
+            "is off on a host behind sign-on, and no proxy in front terminates TLS",
             "internal or auto, or the proxy's address in settings.edge.trusted_proxies",
         )
 
@@ -203,7 +203,7 @@ def _name_errors(hosts: Collection[Host], edge: EdgeSettings) -> Iterator[FieldE
         for name in host.names():
             if name != host.name and name in taken:
                 yield FieldError(
-                    f"host/{host.name}", "www", f"is {host.www}, and {name!r} is declared by itself", "one of the two"
+                    f"host/{host.name}", "www", f"is {host.www}, and {name!r} is also declared", "one of the two"
                 )
 
 

@@ -57,7 +57,7 @@ def _unfit(place: str, document: Document, before: State) -> list[FieldError]:
         errors.append(FieldError("file", place, "names a resource with state: absent", "what is to be there only"))
     twice = sorted(only.keys() & before.resources.keys())
     errors.extend(
-        FieldError(f"{kind}/{name}", "", f"stands in {place} again", "one document for each resource")
+        FieldError(f"{kind}/{name}", "", f"appears again in {place}", "one document for each resource")
         for kind, name in twice
     )
     return errors

@@ -61,7 +61,7 @@ class _Loader(yaml.SafeLoader):
             if not isinstance(name, str):
                 raise yaml.YAMLError(f"a name is {name!r}, which is no text: put it in quotes")
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise yaml.YAMLError(f"{twice[0]!r} stands twice in one place")
+            raise yaml.YAMLError(f"{twice[0]!r} appears twice in one place")
         return super().construct_mapping(node, deep=deep)
 
 

@@ -121,7 +121,7 @@ class History:
         """
         row = self._row(number)
         if row.state not in {"active", "superseded"}:
-            raise Conflict(f"revision/{number}: it never was in force, so there is nothing to go back to")
+            raise Conflict(f"revision/{number}: it was never in force, so there is nothing to go back to")
         return unpack(row.resources)[0]
 
     def _row(self, number: int) -> Row[*tuple[Any, ...]]:

@@ -43,14 +43,14 @@ def of_notices(settings: MailSettings, edge: Edge, event: MailEvent, waiting: Se
     if total > len(lines):
         lines.append(f"and {total - len(lines)} more")
     if edge.url:
-        lines += ["", f"Look: {edge.url}{_PAGES[event]}"]
+        lines += ["", f"Details: {edge.url}{_PAGES[event]}"]
     subject = _SUBJECTS[event] + (f" ({total})" if total > 1 else "")
     return _message(settings, settings.recipients, edge, subject=subject, lines=lines, now=now)
 
 
 def of_test(settings: MailSettings, recipients: Sequence[str], edge: Edge, now: int) -> bytes:
     """The test message."""
-    lines = ["This is the test message that somebody asked for.", "Mail from this edge arrives here."]
+    lines = ["This is the test message that somebody asked for.", "E-mail from this edge arrives."]
     return _message(settings, recipients, edge, subject="test message", lines=lines, now=now)
 
 
@@ -65,6 +65,6 @@ def _message(
     message["Date"] = format_datetime(datetime.fromtimestamp(now, UTC))
     message["Message-ID"] = make_msgid(domain=settings.sender.rpartition("@")[2])
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834 §5: nobody's holiday notice answers
-    footer = f"-- \nSent by Argos on {edge.name}, as its settings.mail asks.\n"
+    footer = f"-- \nSent by Argos on {edge.name}, according to its settings.mail.\n"
     message.set_content("\n".join(lines) + f"\n\n{footer}")
     return message.as_bytes()

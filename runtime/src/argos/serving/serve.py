@@ -49,8 +49,8 @@ def migrate_apart(settings: Settings) -> None:
     _unused, status = os.waitpid(child, 0)
     if os.waitstatus_to_exitcode(status) == _DAMAGED:
         raise Unavailable(
-            f"Database {settings.database}: it is damaged, and nothing is served from it. `argos doctor` says where; "
-            "put a backup back with `argos restore`"
+            f"Database {settings.database}: it is damaged and cannot be used. `argos doctor` says where; "
+            "restore a backup with `argos restore`"
         )
 
 

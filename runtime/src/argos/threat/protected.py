@@ -60,11 +60,11 @@ def protected_networks(
         own: addresses of this machine.
     """
     for why, addresses in (
-        ("where you come from", callers),
-        ("where an administrator is signed in", admins),
-        ("this machine's own", own),
+        ("your own address", callers),
+        ("an address from which an administrator is signed in", admins),
+        ("an address of this machine", own),
         ("a trusted proxy", proxy_ranges(edge.trusted_proxies) if edge else ()),
-        ("a proxy that may ask for sign-on", edge.auth_proxies if edge else ()),
+        ("a declared auth proxy", edge.auth_proxies if edge else ()),
     ):
         for text in addresses:
             network = network_of(text)
@@ -79,7 +79,9 @@ def protection_errors(target: Target, protected: Iterable[Protected]) -> list[Fi
     for one in protected:
         if target.network.version == one.network.version and target.network.overlaps(one.network):
             what = (
-                f"is {target.value}" if target.scope == "ip" else f"is {target.value}, which holds {_text(one.network)}"
+                f"is {target.value}"
+                if target.scope == "ip"
+                else f"is {target.value}, which contains {_text(one.network)}"
             )
             return [FieldError(resource_of(target.value), "value", f"{what}: {one.why}", "another one, or force")]
     return []

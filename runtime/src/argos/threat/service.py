@@ -222,7 +222,7 @@ class Decisions:
         made = [one for one in self._on(target) if one.origin == ORIGIN and one.id not in known]
         if not made:
             raise LapiUnavailable(
-                "CrowdSec's LAPI took the decision and does not show it; its own allowlists may exempt it"
+                "CrowdSec's LAPI accepted the ban but does not list it; its own allowlists may exempt the address"
             )
         row = {"decision_id": made[0].id, "seconds": seconds, "reason": reason}
         now = self._storage.clock.now()

@@ -141,7 +141,7 @@ def _rewrite(fields: Fields) -> Action:
     if not any(fields.given(name) for name in ("path", "strip_prefix", "add_prefix")):
         fields.wrong("", "changes nothing", "path, strip_prefix or add_prefix")
     if rewrite.path and (rewrite.strip_prefix or rewrite.add_prefix):
-        fields.wrong("path", "stands beside a prefix", "one or the other")
+        fields.wrong("path", "is given with a prefix", "one or the other")
     return rewrite
 
 

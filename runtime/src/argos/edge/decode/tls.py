@@ -47,7 +47,7 @@ def decode_tls(fields: Fields) -> Tls:
     if tls.certificate and tls.mode != "manual":
         fields.wrong("certificate", f"is given, and mode is {tls.mode}", "mode: manual, or no certificate")
     if tls.ca_root and not tls.ca:
-        fields.wrong("ca_root", "is given without ca", "the ca whose own certificate it vouches for")
+        fields.wrong("ca_root", "is given without ca", "the ca that it belongs to")
     fields.finish()
     return tls
 

@@ -77,7 +77,7 @@ def _together(fields: Fields, proxy: Proxy, upstreams: tuple[Upstream, ...]) -> 
             if given:
                 fields.wrong(name, "is given for upstreams without TLS", "https:// upstreams")
     if tls and proxy.h2c:
-        fields.wrong("h2c", "is true for https:// upstreams", "http:// upstreams; TLS agrees on HTTP/2 by itself")
+        fields.wrong("h2c", "is true for https:// upstreams", "http:// upstreams; TLS negotiates HTTP/2 automatically")
     if not proxy.verify_tls and proxy.trusted_ca:
         fields.wrong("trusted_ca", "is given while verify_tls is false", "one or the other")
 

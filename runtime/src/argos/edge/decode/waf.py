@@ -43,7 +43,7 @@ def decode_waf(fields: Fields) -> Waf:
         fields.wrong("mode", "is 'policy' without one", "the policy's name in policy, or one of off, detect, block")
     if waf.policy and (waf.paranoia != 1 or waf.custom_rules):
         own = "paranoia" if waf.paranoia != 1 else "custom_rules"
-        fields.wrong(own, "stands beside policy", "the policy's own paranoia and custom_rules, or no policy")
+        fields.wrong(own, "is given with a policy", "the policy's own paranoia and custom_rules, or no policy")
     fields.finish()
     return waf
 
