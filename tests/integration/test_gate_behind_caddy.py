@@ -14,6 +14,9 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from argos.accounts.people import Wanted
+from argos.storage.tables import users
+from sqlalchemy import update
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(CHECKOUT / "tests" / "benchmarks"))
@@ -140,6 +143,20 @@ def test_a_clients_own_identity_is_replaced(stack, extra: dict[str, str]) -> Non
     assert status == 200
     assert [line for line in text.split("\n") if line.startswith("x-auth-user")] == ["x-auth-user: bench"]
     assert COOKIE not in text
+
+
+@pytest.mark.threat("FWD-1")
+def test_an_upstream_is_told_an_email_only_while_it_is_verified(stack, application) -> None:
+    application.people.put(stacks.ACTOR, "bench", Wanted(email="bench@home.example"))
+    told = []
+    for verified in (True, False):
+        with application.storage.write() as connection:
+            connection.execute(update(users).where(users.c.username == "bench").values(email_verified=verified))
+        application.epoch.advance()
+        status, _unused, text = ask(stack, **signed_in(stack), X_Auth_Email="root@home.example")
+        assert status == 200
+        told += [line for line in text.split("\n") if line.startswith("x-auth-email")]
+    assert told == ["x-auth-email: bench@home.example", "x-auth-email: "]
 
 
 @pytest.mark.threat("LOG-5")

@@ -10,7 +10,7 @@ from argos.storage import tables
 
 
 def test_a_signed_in_person_passes(gate, database) -> None:
-    token = database.session(database.user(name="Zoë"))
+    token = database.session(database.user(name="Zoë", email_verified=True))
     response = gate.ask(token)
     assert response.status == 200
     assert response.headers["x-auth-user"] == "alice"

@@ -61,6 +61,23 @@ def test_identity_is_visible_ascii_whatever_the_name_is() -> None:
     assert sent["X-Auth-Email"] == ""
 
 
+@pytest.mark.threat("FWD-1")
+@pytest.mark.parametrize(
+    ("rule", "uri"),
+    [
+        pytest.param(OPEN, PAGE.uri, id="a protected page"),
+        pytest.param(HostRule(users=("bob",), public_paths=("/album",)), "/album", id="a public path"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("verified", "email"), [(True, "alice@home.example"), (False, "")], ids=["verified", "not verified"]
+)
+def test_an_upstream_is_told_a_verified_email_only(rule: HostRule, uri: str, verified: bool, email: str) -> None:
+    session = changed(ALICE, email_verified=verified)
+    sent = dict(decide(changed(PAGE, uri=uri), SETTINGS, rule, [session], NOW).headers)
+    assert (sent["X-Auth-User"], sent["X-Auth-Email"]) == ("alice", email)
+
+
 @pytest.mark.parametrize(
     ("session", "status"),
     [
@@ -176,6 +193,7 @@ def test_a_person_without_the_right_is_told_who_they_are_and_where_to_switch(rul
     assert "&lt;b&gt;alice" in decision.page
     assert "<b>alice" not in decision.page
     assert 'href="https://argos.home.example/denied?rd=https%3A%2F%2Fphotos.home.example%2Falbum' in decision.page
+    assert ('href="https://argos.home.example/profile#second-factor"' in decision.page) == (rule is STRICT)
     assert "frame-ancestors 'none'" in dict(decision.headers)["Content-Security-Policy"]
     api = decide(changed(PAGE, sec_fetch_mode="cors"), SETTINGS, rule, [odd], NOW)
     assert (api.status, api.page) == (403, "")
@@ -302,6 +320,16 @@ def test_a_pass_without_an_admitted_person_is_of_a_public_path_and_of_no_other(r
         assert any(admits(rule, one) and (rule.second_factor == "optional" or one.second_factor) for one in found)
     if sent.get("Argos-Visitor") == "anonymous":
         assert not any(sent[name] for name in sent if name.startswith("X-Auth-"))
+
+
+@pytest.mark.threat("FWD-1")
+@given(requests, open_rules, texts, st.booleans())
+def test_an_email_is_told_when_it_is_verified_and_never_else(request_, rule, email: str, verified: bool) -> None:
+    session = changed(ALICE, email=email, email_verified=verified)
+    decision = decide(request_, SETTINGS, rule, [session], NOW)
+    if decision.status == 200:
+        sent = dict(decision.headers)["X-Auth-Email"]
+        assert bool(sent) == (verified and bool(email))
 
 
 @given(requests, rules, st.lists(sessions, max_size=4), texts)

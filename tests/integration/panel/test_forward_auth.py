@@ -49,6 +49,18 @@ def test_a_declared_proxy_gets_the_gates_decision(runtime: Runtime) -> None:
     assert caller.send("GET", url, headers=asked(runtime, Cookie=f"{name}={edge}")).status_code == 401
 
 
+@pytest.mark.threat("FWD-1")
+def test_an_email_is_told_only_while_it_is_verified(runtime: Runtime) -> None:
+    assert runtime.admin("PUT", "/v1/users/alice", {"email": "alice@home.example"}).status_code == 200
+    person, caller = Browser(runtime, "127.0.0.33"), proxy(runtime)
+    person.sign_in()
+    headers = asked(runtime, Cookie=f"{runtime.edge_cookie}={person.cookies[runtime.edge_cookie]}")
+    assert caller.send("GET", "/api/auth/forward", headers=headers).headers["X-Auth-Email"] == "alice@home.example"
+    runtime.write("UPDATE users SET email_verified = 0 WHERE username = 'alice'")  # as a provider's newcomer is
+    unverified = caller.send("GET", "/api/auth/forward", headers=headers)
+    assert (unverified.status_code, unverified.headers["X-Auth-Email"]) == (200, "")
+
+
 @pytest.mark.threat("LOG-3")
 def test_nobody_else_is_believed(runtime: Runtime) -> None:
     person, stranger = Browser(runtime, "127.0.0.31"), Browser(runtime, "127.0.0.3")

@@ -187,7 +187,8 @@ def _told(refusal: Decision, request: RequestFacts, settings: GateSettings, sess
     if url is None or not is_navigation(request) or not _VISIBLE_TEXT(settings.panel_url):
         return refusal
     target = "" if len(url) > LONGEST_RETURN_URL else f"?rd={quote(url, safe='', errors='surrogateescape')}"
-    page = denied_page(_encoded(session.username), refusal.reason, f"{settings.panel_url}/denied{target}")
+    profile = f"{settings.panel_url}/profile#second-factor" if refusal is NO_SECOND_FACTOR else ""
+    page = denied_page(_encoded(session.username), refusal.reason, f"{settings.panel_url}/denied{target}", profile)
     headers = (("Content-Security-Policy", POLICY), ("X-Content-Type-Options", "nosniff"), *refusal.headers)
     return Decision(refusal.status, headers, refusal.reason, page)
 
@@ -219,10 +220,14 @@ def admits(rule: HostRule, session: SessionFacts) -> bool:
 
 
 def identity_headers(session: SessionFacts) -> tuple[tuple[str, str], ...]:
-    """Return the four ``X-Auth-*`` headers; what is not visible ASCII, and ``%``, is percent-encoded UTF-8."""
+    """Return the four ``X-Auth-*`` headers; what is not visible ASCII, and ``%``, is percent-encoded UTF-8.
+
+    APPSEC: an e-mail that nobody has verified is sent empty. An upstream that knows its people by their
+    address would else let in whoever can write another's at the provider.
+    """
     return (
         ("X-Auth-User", _encoded(session.username)),
-        ("X-Auth-Email", _encoded(session.email)),
+        ("X-Auth-Email", _encoded(session.email) if session.email_verified else ""),
         ("X-Auth-Name", _encoded(session.name)),
         ("X-Auth-Provider", _encoded(session.provider)),
     )
