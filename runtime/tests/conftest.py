@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from argos.accounts import Accounts, Passwords, Throttle
+from argos.accounts.people import People
+from argos.accounts.records import Records
 from argos.audit import Actor, Audit
 from argos.clock import FixedClock
 from argos.epoch import EpochReader, EpochWriter
@@ -117,12 +119,17 @@ def throttle(clock: FixedClock) -> Throttle:
 
 
 @pytest.fixture
-def accounts(
-    storage: Storage,
-    audit: Audit,
-    sessions: Sessions,
-    epoch: EpochWriter,
-    passwords: Passwords,
-    throttle: Throttle,
-) -> Accounts:
-    return Accounts(storage, audit, sessions, epoch, passwords, throttle)
+def records(
+    storage: Storage, audit: Audit, sessions: Sessions, epoch: EpochWriter, passwords: Passwords, throttle: Throttle
+) -> Records:
+    return Records(storage, audit, sessions, epoch, passwords, throttle)
+
+
+@pytest.fixture
+def accounts(records: Records) -> Accounts:
+    return Accounts(records)
+
+
+@pytest.fixture
+def people(records: Records) -> People:
+    return People(records)

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from argos.accounts.links import PasswordLinks
 from argos.accounts.passwords import COST, Passwords
 from argos.accounts.people import People
+from argos.accounts.records import Records
 from argos.accounts.second_factor import SecondFactors
 from argos.accounts.service import Accounts
 from argos.accounts.throttle import Throttle
@@ -69,6 +70,7 @@ class Application:
     audit: Audit
     epoch: EpochWriter
     sessions: Sessions
+    records: Records
     accounts: Accounts
     people: People
     links: PasswordLinks
@@ -103,6 +105,7 @@ class Application:
         outbox = Outbox(clock, scrubber)
         throttle = Throttle(clock, tell=outbox.locked_out)
         passwords = Passwords(vault, cost=password_cost, queue=SIGN_INS_WAITING)
+        records = Records(storage, audit, sessions, epoch, passwords, throttle)
         return cls(
             settings=settings,
             clock=clock,
@@ -112,11 +115,12 @@ class Application:
             audit=audit,
             epoch=epoch,
             sessions=sessions,
-            accounts=Accounts(storage, audit, sessions, epoch, passwords, throttle),
-            people=People(storage, audit, sessions, epoch, passwords, throttle),
-            links=PasswordLinks(storage, audit, sessions, epoch, passwords, throttle),
+            records=records,
+            accounts=Accounts(records),
+            people=People(records),
+            links=PasswordLinks(records),
             secrets=NamedSecrets(storage, vault, audit, scrubber),
-            second_factors=SecondFactors(storage, vault, audit, sessions, epoch, throttle),
+            second_factors=SecondFactors(records, vault),
             outbox=outbox,
         )
 
@@ -153,7 +157,7 @@ class Application:
         """Signing in with a provider; imported late, and what verifies tokens later still."""
         from argos.oidc.service import Oidc
 
-        return Oidc(self.storage, self.vault, self.audit, self.sessions, self.epoch, self.secrets, self.scrubber)
+        return Oidc(self.records, self.vault, self.secrets, self.scrubber)
 
     @cached_property
     def backups(self) -> Backups:
@@ -180,14 +184,17 @@ class Application:
 
     def named_edge(self) -> Edge:
         """This guest as a message names it."""
-        from argos.edge.context import RenderContext
         from argos.notify.message import Edge
 
         edge = self.edge()
-        if edge is None:
-            return Edge("this guest", "")
+        return Edge("this guest", "") if edge is None else Edge(edge.panel_host, self.panel_url(edge.panel_host))
+
+    def panel_url(self, panel_host: str) -> str:
+        """The panel's address in this mode, without a trailing slash."""
+        from argos.edge.context import RenderContext
+
         context = RenderContext(mode=self.settings.mode, panel_port=self.settings.panel_listen[1])
-        return Edge(edge.panel_host, context.panel_url(edge.panel_host))
+        return context.panel_url(panel_host)
 
     @cached_property
     def record(self) -> Search:

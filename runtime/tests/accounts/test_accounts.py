@@ -6,27 +6,33 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from argos.accounts import Accounts, BadCredentials, LastAdmin, SetupCompleted
+from argos.accounts import Accounts, BadCredentials, LastAdmin, Passwords, SetupCompleted
+from argos.accounts.links import PasswordLinks
+from argos.accounts.passwords import PasswordHash
+from argos.accounts.people import People, Wanted
+from argos.accounts.records import Records
 from argos.audit import Actor, Audit
 from argos.epoch import EpochReader
 from argos.errors import Conflict, Invalid, NotFound
-from argos.sessions import Sessions
+from argos.sessions import Session, Sessions
 from argos.storage.engine import Storage
 from argos.storage.tables import audit as audit_table
-from argos.storage.tables import known_devices
+from argos.storage.tables import known_devices, users
 from sqlalchemy import select
 
 ADDRESS = "203.0.113.7"
 RIGHT = "correct horse"
 
-Change = Callable[[Accounts, Actor, int], object]
+Change = Callable[[Records, Actor, Session], object]
 
 REVOKING: dict[str, Change] = {
-    "change_password": lambda accounts, actor, user_id: accounts.change_password(actor, user_id, RIGHT, "another one"),
-    "reset_password": lambda accounts, actor, _unused: accounts.reset_password(actor, "alice", "another one"),
-    "disable": lambda accounts, actor, _unused: accounts.set_disabled(actor, "alice", True),
-    "demote": lambda accounts, actor, _unused: accounts.set_role(actor, "alice", "member"),
-    "delete": lambda accounts, actor, _unused: accounts.delete(actor, "alice"),
+    "change_password": lambda records, actor, session: Accounts(records).change_password(
+        actor, session, RIGHT, "another one"
+    ),
+    "reset_password": lambda records, actor, _unused: Accounts(records).reset_password(actor, "alice", "another one"),
+    "disable": lambda records, actor, _unused: People(records).put(actor, "alice", Wanted(disabled=True)),
+    "demote": lambda records, actor, _unused: People(records).put(actor, "alice", Wanted(role="member")),
+    "delete": lambda records, actor, _unused: People(records).remove(actor, "alice"),
 }
 
 
@@ -44,12 +50,18 @@ def alice(accounts: Accounts, actor: Actor) -> int:
 @pytest.mark.threat("LOG-5")
 @pytest.mark.parametrize("change", REVOKING.values(), ids=REVOKING)
 def test_what_takes_rights_away_ends_the_sessions_and_advances_the_epoch(
-    accounts: Accounts, sessions: Sessions, epoch_reader: EpochReader, actor: Actor, alice: int, change: Change
+    accounts: Accounts,
+    records: Records,
+    sessions: Sessions,
+    epoch_reader: EpochReader,
+    actor: Actor,
+    alice: int,
+    change: Change,
 ) -> None:
     issued = [sessions.begin(actor, alice, ADDRESS) for _unused in range(2)]
     roots = sessions.begin(actor, accounts.get("root").id, ADDRESS)
     before = epoch_reader.read().counter
-    change(accounts, actor, alice)
+    change(records, actor, issued[0].session)
     assert epoch_reader.read().counter > before
     for one in issued:
         assert sessions.find_panel(one.panel_token) is None
@@ -60,11 +72,12 @@ def test_what_takes_rights_away_ends_the_sessions_and_advances_the_epoch(
 @pytest.mark.threat("DAT-3")
 @pytest.mark.parametrize("change", REVOKING.values(), ids=REVOKING)
 def test_every_change_is_audited_without_the_password(
-    accounts: Accounts, storage: Storage, audit: Audit, actor: Actor, alice: int, change: Change
+    records: Records, sessions: Sessions, storage: Storage, audit: Audit, actor: Actor, alice: int, change: Change
 ) -> None:
+    session = sessions.begin(actor, alice, ADDRESS).session
     with storage.read() as connection:
         before = connection.execute(select(audit_table)).all()
-    change(accounts, actor, alice)
+    change(records, actor, session)
     with storage.read() as connection:
         rows = connection.execute(select(audit_table).order_by(audit_table.c.id)).all()[len(before) :]
     assert [(row.actor, row.address, row.target) for row in rows] == [("user:root", "198.51.100.4", "user/alice")]
@@ -75,14 +88,15 @@ def test_every_change_is_audited_without_the_password(
 
 
 @pytest.mark.threat("DAT-3")
-def test_a_refused_change_leaves_no_trace(accounts: Accounts, storage: Storage, actor: Actor, alice: int) -> None:
+def test_a_refused_change_leaves_no_trace(
+    accounts: Accounts, people: People, storage: Storage, actor: Actor, alice: int
+) -> None:
     with storage.read() as connection:
         before = connection.execute(select(audit_table)).all()
     with pytest.raises(Conflict):
         accounts.create(actor, "ALICE", "member", RIGHT)
-    accounts.set_role(actor, "alice", "admin")
-    accounts.set_disabled(actor, "alice", False)
-    assert accounts.delete(actor, "nobody") is False
+    people.put(actor, "alice", Wanted(role="admin", disabled=False))
+    assert not people.remove(actor, "nobody").changed
     with storage.read() as connection:
         assert connection.execute(select(audit_table)).all() == before
 
@@ -95,8 +109,8 @@ def test_an_account_is_what_was_asked_for(accounts: Accounts, alice: int) -> Non
     assert accounts.get_by_id(alice) == user
 
 
-def test_an_id_is_never_given_again(accounts: Accounts, actor: Actor, alice: int) -> None:
-    accounts.delete(actor, "alice")
+def test_an_id_is_never_given_again(accounts: Accounts, people: People, actor: Actor, alice: int) -> None:
+    people.remove(actor, "alice")
     assert accounts.create(actor, "alice").id > alice
 
 
@@ -111,7 +125,7 @@ def test_an_odd_username_is_refused_and_finds_nobody(
     with pytest.raises(NotFound):
         accounts.get(username)
     with pytest.raises(NotFound):
-        accounts.set_disabled(actor, username, True)
+        accounts.reset_password(actor, username, RIGHT)
     assert len(accounts.list()) == 2
 
 
@@ -129,9 +143,10 @@ def test_the_first_admin_must_change_the_password(accounts: Accounts, sessions: 
     assert accounts.setup_completed() is True
     assert sessions.begin(actor, user.id, ADDRESS).session.assurance == "password_change"
     me = Actor(kind="user", name="admin", address=ADDRESS)
+    session = sessions.begin(me, user.id, ADDRESS).session
     with pytest.raises(Invalid, match="is the current password"):
-        accounts.change_password(me, user.id, RIGHT, RIGHT)
-    changed = accounts.change_password(me, user.id, RIGHT, "another one")
+        accounts.change_password(me, session, RIGHT, RIGHT)
+    changed = accounts.change_password(me, session, RIGHT, "another one")
     assert changed.must_change_password is False
     assert sessions.begin(actor, user.id, ADDRESS).session.assurance == "full"
 
@@ -168,23 +183,28 @@ def test_a_race_for_the_first_admin_has_one_winner(accounts: Accounts, actor: Ac
 
 
 @pytest.mark.parametrize("change", [REVOKING["disable"], REVOKING["demote"], REVOKING["delete"]])
-def test_the_last_enabled_admin_stays(accounts: Accounts, actor: Actor, alice: int, change: Change) -> None:
-    accounts.set_disabled(actor, "root", True)
+def test_the_last_enabled_admin_stays(
+    records: Records, people: People, sessions: Sessions, actor: Actor, alice: int, change: Change
+) -> None:
+    session = sessions.begin(actor, alice, ADDRESS).session
+    people.put(actor, "root", Wanted(disabled=True))
     with pytest.raises(LastAdmin, match="user/alice: is the last enabled admin"):
-        change(accounts, actor, alice)
-    accounts.set_disabled(actor, "root", False)
-    change(accounts, actor, alice)
+        change(records, actor, session)
+    people.put(actor, "root", Wanted(disabled=False))
+    change(records, actor, session)
     with pytest.raises(LastAdmin):
-        accounts.delete(actor, "root")
+        people.remove(actor, "root")
 
 
-def test_two_admins_cannot_remove_one_another_at_once(accounts: Accounts, actor: Actor, alice: int) -> None:
+def test_two_admins_cannot_remove_one_another_at_once(
+    accounts: Accounts, people: People, actor: Actor, alice: int
+) -> None:
     start = threading.Barrier(2)
 
     def remove(username: str) -> None:
         start.wait()
         try:
-            accounts.delete(actor, username)
+            people.remove(actor, username)
         except LastAdmin:
             return
 
@@ -196,24 +216,76 @@ def test_two_admins_cannot_remove_one_another_at_once(accounts: Accounts, actor:
     assert len(accounts.list()) == 1
 
 
-def test_changing_a_password_takes_the_current_one_and_counts_failures(accounts: Accounts, alice: int) -> None:
+def test_changing_a_password_takes_the_current_one_and_counts_failures(
+    accounts: Accounts, sessions: Sessions, alice: int
+) -> None:
     me = Actor(kind="user", name="alice", address=ADDRESS)
+    session = sessions.begin(me, alice, ADDRESS).session
     for _unused in range(5):
         with pytest.raises(BadCredentials):
-            accounts.change_password(me, alice, "wrong horse", "another one")
+            accounts.change_password(me, session, "wrong horse", "another one")
     with pytest.raises(Exception, match="Too many failed sign-ins"):
-        accounts.change_password(me, alice, RIGHT, "another one")
+        accounts.change_password(me, session, RIGHT, "another one")
 
 
-def test_a_bad_new_password_is_refused_before_the_current_one_is_looked_at(accounts: Accounts, alice: int) -> None:
+def test_a_bad_new_password_is_refused_before_the_current_one_is_looked_at(
+    accounts: Accounts, sessions: Sessions, alice: int
+) -> None:
     me = Actor(kind="user", name="alice", address=ADDRESS)
     with pytest.raises(Invalid, match="new_password"):
-        accounts.change_password(me, alice, "wrong horse", "short")
+        accounts.change_password(me, sessions.begin(me, alice, ADDRESS).session, "wrong horse", "short")
 
 
-def test_a_deleted_persons_devices_go_too(accounts: Accounts, storage: Storage, actor: Actor, alice: int) -> None:
+MEANWHILE: dict[str, Change] = {
+    "a reset": lambda records, actor, _unused: Accounts(records).reset_password(actor, "alice", "set by an admin"),
+    "a link": lambda records, actor, _unused: PasswordLinks(records).use(
+        PasswordLinks(records).issue(actor, "alice"), "set by a link", ADDRESS
+    ),
+    "signing out everywhere": lambda records, actor, session: records.sessions.revoke_user(actor, session.user_id),
+    "signing this one out": lambda records, actor, session: records.sessions.revoke(actor, session.id),
+    "disabling": lambda records, actor, _unused: People(records).put(actor, "alice", Wanted(disabled=True)),
+    "removing": lambda records, actor, _unused: People(records).remove(actor, "alice"),
+}
+
+
+@pytest.mark.threat("LOG-5")
+@pytest.mark.parametrize("meanwhile", MEANWHILE.values(), ids=MEANWHILE)
+def test_a_password_change_undoes_nothing_that_came_while_it_was_hashed(
+    accounts: Accounts,
+    records: Records,
+    sessions: Sessions,
+    storage: Storage,
+    actor: Actor,
+    alice: int,
+    meanwhile: Change,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The thief knows the old password and changes it; the administrator takes the account back in that moment."""
+    thief = Actor(kind="user", name="alice", address=ADDRESS)
+    session = sessions.begin(thief, alice, ADDRESS).session
+    hash_, done = Passwords.hash, []
+
+    def waiting(self: Passwords, password: str) -> PasswordHash:
+        hashed = hash_(self, password)
+        if password == "the thief's own":
+            meanwhile(records, actor, session)
+            with storage.read() as connection:
+                done.append(connection.execute(select(users).where(users.c.id == alice)).first())
+        return hashed
+
+    monkeypatch.setattr(Passwords, "hash", waiting)
+    with pytest.raises((Conflict, NotFound)):
+        accounts.change_password(thief, session, RIGHT, "the thief's own")
+    with storage.read() as connection:
+        assert [connection.execute(select(users).where(users.c.id == alice)).first()] == done
+    assert sessions.list_for(alice) == []
+
+
+def test_a_deleted_persons_devices_go_too(
+    accounts: Accounts, people: People, storage: Storage, actor: Actor, alice: int
+) -> None:
     accounts.remember_device(alice)
-    accounts.delete(actor, "alice")
+    people.remove(actor, "alice")
     with storage.read() as connection:
         assert connection.execute(select(known_devices)).all() == []
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pyotp
 import pytest
-from argos.accounts import Accounts, Passwords, Throttle
+from argos.accounts import Accounts
 from argos.accounts.devices import PER_USER
 from argos.accounts.links import PasswordLinks
+from argos.accounts.records import Records
 from argos.accounts.second_factor import SecondFactors
-from argos.audit import Actor, Audit
+from argos.audit import Actor
 from argos.clock import FixedClock
-from argos.epoch import EpochWriter
 from argos.sessions import Session, Sessions
 from argos.sessions.store import CHALLENGES_PER_USER
 from argos.storage import tables
@@ -23,27 +23,17 @@ ALICE = Actor("user", "alice", ADDRESS)
 
 
 @pytest.fixture
-def links(
-    storage: Storage, audit: Audit, sessions: Sessions, epoch: EpochWriter, passwords: Passwords, throttle: Throttle
-) -> PasswordLinks:
-    return PasswordLinks(storage, audit, sessions, epoch, passwords, throttle)
+def links(records: Records) -> PasswordLinks:
+    return PasswordLinks(records)
 
 
 @pytest.fixture
 def whole(
-    accounts: Accounts,
-    storage: Storage,
-    vault: Vault,
-    audit: Audit,
-    sessions: Sessions,
-    epoch: EpochWriter,
-    throttle: Throttle,
-    clock: FixedClock,
-    actor: Actor,
+    accounts: Accounts, records: Records, vault: Vault, sessions: Sessions, clock: FixedClock, actor: Actor
 ) -> Session:
     """Alice, signed in with her second factor."""
     user = accounts.create(actor, "alice", "member", "correct horse battery")
-    factors = SecondFactors(storage, vault, audit, sessions, epoch, throttle)
+    factors = SecondFactors(records, vault)
     session = sessions.begin(ALICE, user.id, ADDRESS).session
     secret = factors.begin(ALICE, session).secret
     return factors.confirm(ALICE, session, pyotp.TOTP(secret).at(clock.now())).issued.session

@@ -6,11 +6,13 @@ import hashlib
 import threading
 
 import pytest
-from argos.accounts import Accounts, BadCredentials, Passwords, Throttle
+from argos.accounts import Accounts, BadCredentials
 from argos.accounts.links import PasswordLinks
-from argos.audit import Actor, Audit
+from argos.accounts.people import People, Wanted
+from argos.accounts.records import Records
+from argos.audit import Actor
 from argos.clock import FixedClock
-from argos.epoch import EpochReader, EpochWriter
+from argos.epoch import EpochReader
 from argos.errors import Conflict, Invalid, NotFound
 from argos.sessions import Sessions
 from argos.storage.engine import Storage
@@ -23,10 +25,8 @@ NEW = "a new and long one"
 
 
 @pytest.fixture
-def links(
-    storage: Storage, audit: Audit, sessions: Sessions, epoch: EpochWriter, passwords: Passwords, throttle: Throttle
-) -> PasswordLinks:
-    return PasswordLinks(storage, audit, sessions, epoch, passwords, throttle)
+def links(records: Records) -> PasswordLinks:
+    return PasswordLinks(records)
 
 
 @pytest.fixture
@@ -67,19 +67,19 @@ def test_a_link_ends_after_a_day(links: PasswordLinks, clock: FixedClock, token:
 
 
 def test_a_newer_link_a_reset_disabling_and_deleting_void_a_link(
-    links: PasswordLinks, accounts: Accounts, actor: Actor, token: str
+    links: PasswordLinks, accounts: Accounts, people: People, actor: Actor, token: str
 ) -> None:
     newer = links.issue(actor, "alice")
     assert links.find(token) is None
-    accounts.set_disabled(actor, "alice", True)
+    people.put(actor, "alice", Wanted(disabled=True))
     assert links.find(newer) is None
     with pytest.raises(Conflict):
         links.issue(actor, "alice")
-    accounts.set_disabled(actor, "alice", False)
+    people.put(actor, "alice", Wanted(disabled=False))
     accounts.reset_password(actor, "alice", "set by an admin")
     assert links.find(newer) is None
     last = links.issue(actor, "alice")
-    accounts.delete(actor, "alice")
+    people.remove(actor, "alice")
     assert links.find(last) is None
 
 

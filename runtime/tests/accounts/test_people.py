@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from argos.accounts import Accounts, LastAdmin, Passwords, Throttle
+from argos.accounts import Accounts, BadCredentials, LastAdmin
+from argos.accounts.links import PasswordLinks
 from argos.accounts.people import People, Wanted
-from argos.audit import Actor, Audit
-from argos.epoch import EpochReader, EpochWriter
-from argos.errors import Invalid
+from argos.accounts.records import Records
+from argos.audit import Actor
+from argos.epoch import EpochReader
+from argos.errors import Conflict, Invalid, NotFound
 from argos.sessions import Sessions
 from argos.storage.engine import Storage
 from argos.storage.tables import audit as audit_table
@@ -15,13 +17,6 @@ from sqlalchemy import func, select
 
 RIGHT = "correct horse"
 ADDRESS = "203.0.113.7"
-
-
-@pytest.fixture
-def people(
-    storage: Storage, audit: Audit, sessions: Sessions, epoch: EpochWriter, passwords: Passwords, throttle: Throttle
-) -> People:
-    return People(storage, audit, sessions, epoch, passwords, throttle)
 
 
 def audit_rows(storage: Storage) -> int:
@@ -132,3 +127,55 @@ def test_every_wrong_value_is_told_at_once(people: People, actor: Actor) -> None
     assert "hunter2" not in str(caught.value)
     with pytest.raises(Invalid):
         people.put(actor, "alice", Wanted(groups=tuple(f"g{number}" for number in range(65))))
+
+
+def test_a_link_is_made_with_the_account_and_never_for_one_that_exists(
+    people: People, accounts: Accounts, records: Records, actor: Actor
+) -> None:
+    wanted = Wanted(groups=("family",), link="on_create")
+    planned = people.put(actor, "alice", wanted, check=True)
+    assert (planned.changed, planned.link_token) == (True, None)
+    made = people.put(actor, "alice", wanted)
+    assert made.after == planned.after
+    assert made.link_token is not None
+    assert made.link_token not in repr(made)
+    again = people.put(actor, "alice", wanted)
+    assert (again.changed, again.link_token) == (False, None)
+    PasswordLinks(records).use(made.link_token, RIGHT, ADDRESS)
+    accounts.authenticate("alice", RIGHT, ADDRESS)
+    with pytest.raises(Invalid, match="link: is asked for together with a password"):
+        people.put(actor, "bob", Wanted(password=RIGHT, link="on_create"), check=True)
+    for check in (True, False):
+        with pytest.raises(Invalid, match="link: is asked for with a disabled account"):
+            people.put(actor, "bob", Wanted(disabled=True, link="on_create"), check=check)
+    assert people.put(actor, "alice", Wanted(disabled=True, link="on_create")).changed
+
+
+def test_who_may_only_be_changed_is_not_made(people: People, accounts: Accounts, actor: Actor) -> None:
+    for check in (True, False):
+        with pytest.raises(NotFound):
+            people.put(actor, "nobody", Wanted(name="Nobody"), check=check, create=False)
+        with pytest.raises(NotFound):
+            people.put(actor, "<no name>", Wanted(name="Nobody"), check=check, create=False)
+    assert accounts.list() == []
+
+
+@pytest.mark.threat("LOG-5")
+def test_a_reset_takes_the_password_away_before_the_link_is_used(
+    people: People, accounts: Accounts, records: Records, sessions: Sessions, epoch_reader: EpochReader, actor: Actor
+) -> None:
+    alice = accounts.create(actor, "alice", "member", RIGHT)
+    issued, counter = sessions.begin(actor, alice.id, ADDRESS), epoch_reader.read().counter
+    links = PasswordLinks(records)
+    older = links.issue(actor, "alice")
+    token = links.reset(actor, "alice")
+    assert epoch_reader.read().counter > counter
+    assert sessions.find_edge(issued.edge_token) is None
+    assert links.find(older) is None
+    with pytest.raises(BadCredentials):
+        accounts.authenticate("alice", RIGHT, ADDRESS)
+    links.use(token, "another password", ADDRESS)
+    accounts.authenticate("alice", "another password", ADDRESS)
+    people.put(actor, "alice", Wanted(disabled=True))
+    with pytest.raises(Conflict):
+        links.reset(actor, "alice")

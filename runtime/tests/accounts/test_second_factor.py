@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pyotp
 import pytest
-from argos.accounts import Accounts, Throttle, TooManyFailedLogins, recovery_codes, totp
+from argos.accounts import Accounts, TooManyFailedLogins, recovery_codes, totp
 from argos.accounts.errors import WrongCode
+from argos.accounts.people import People, Wanted
+from argos.accounts.records import Records
 from argos.accounts.second_factor import SecondFactors
 from argos.audit import Actor, Audit
 from argos.clock import FixedClock
-from argos.epoch import EpochReader, EpochWriter
+from argos.epoch import EpochReader
 from argos.errors import ArgosError, Conflict, NotFound
 from argos.sessions import Session, Sessions
 from argos.storage.engine import Storage
@@ -28,10 +30,8 @@ PASSWORD = "correct horse battery"
 
 
 @pytest.fixture
-def factors(
-    storage: Storage, vault: Vault, audit: Audit, sessions: Sessions, epoch: EpochWriter, throttle: Throttle
-) -> SecondFactors:
-    return SecondFactors(storage, vault, audit, sessions, epoch, throttle)
+def factors(records: Records, vault: Vault) -> SecondFactors:
+    return SecondFactors(records, vault)
 
 
 @pytest.fixture
@@ -168,6 +168,18 @@ def test_recovery_codes_look_as_promised_and_are_read_kindly(factors: SecondFact
     factors.prove(ALICE, phone.sign_in(), typed)
 
 
+@pytest.mark.threat("LOG-5")
+def test_a_sign_in_that_has_ended_gets_neither_a_set_up_nor_codes(
+    factors: SecondFactors, phone: Phone, sessions: Sessions, people: People, actor: Actor
+) -> None:
+    sessions.revoke_user(actor, phone.session.user_id)
+    with pytest.raises(NotFound):
+        factors.new_recovery_codes(ALICE, phone.session)
+    people.put(actor, "alice", Wanted(second_factor="disabled"))
+    with pytest.raises(NotFound):
+        factors.begin(ALICE, phone.session)
+
+
 def test_a_new_set_voids_the_old_one(factors: SecondFactors, phone: Phone) -> None:
     new = factors.new_recovery_codes(ALICE, phone.session)
     with pytest.raises(WrongCode):
@@ -260,6 +272,31 @@ def test_one_who_must_change_the_password_proves_the_code_first(
     assert factors.prove(ALICE, half, phone.code()).session.assurance == "password_change"
 
 
+@pytest.mark.threat("LOG-4")
+def test_a_lock_of_the_second_factor_goes_with_it(
+    factors: SecondFactors,
+    phone: Phone,
+    sessions: Sessions,
+    clock: FixedClock,
+    accounts: Accounts,
+    people: People,
+    actor: Actor,
+) -> None:
+    """Who lost the phone guessed at the code first: a new one must not wait for the old one's lock."""
+    neighbour = accounts.create(actor, "bob", "member", PASSWORD)
+    bob = Phone(factors, sessions, sessions.begin(Actor("user", "bob", ADDRESS), neighbour.id, ADDRESS).session, clock)
+    for person in (phone, bob):
+        half = person.sign_in()
+        for _unused in range(5):
+            with pytest.raises(WrongCode):
+                factors.prove(ALICE, half, "000000")
+    assert people.put(actor, "alice", Wanted(second_factor="disabled")).changed
+    anew = Phone(factors, sessions, phone.sign_in(), clock)
+    assert factors.prove(ALICE, anew.sign_in(), anew.code()).session.assurance == "full"
+    with pytest.raises(TooManyFailedLogins):
+        factors.prove(ALICE, bob.sign_in(), bob.code())
+
+
 @pytest.mark.threat("LOG-5")
 def test_switching_on_and_off_ends_the_other_sessions_and_advances_the_epoch(
     factors: SecondFactors, session: Session, sessions: Sessions, clock: FixedClock, epoch_reader: EpochReader
@@ -277,14 +314,25 @@ def test_switching_on_and_off_ends_the_other_sessions_and_advances_the_epoch(
     assert phone.sign_in().assurance == "full"
 
 
+@pytest.mark.threat("LOG-5")
 def test_an_admin_switches_a_lost_factor_off(
-    factors: SecondFactors, phone: Phone, actor: Actor, sessions: Sessions
+    factors: SecondFactors, phone: Phone, people: People, actor: Actor, sessions: Sessions, epoch_reader: EpochReader
 ) -> None:
-    assert factors.disable(actor, "alice")
-    assert sessions.list_for(phone.session.user_id) == []
-    assert not factors.disable(actor, "alice")
+    off = Wanted(second_factor="disabled")
+    half, before = phone.sign_in(), epoch_reader.read().counter
+    planned = people.put(actor, "alice", off, check=True, create=False)
+    assert (planned.changed, len(sessions.list_for(phone.session.user_id))) == (True, 2)
+    assert planned.before == {**(planned.after or {}), "second_factor": "enabled"}
+    assert factors.holders() == {phone.session.user_id}
+    assert people.put(actor, "alice", off, create=False) == planned
+    assert sessions.list_for(half.user_id) == []
+    assert epoch_reader.read().counter > before
+    assert factors.status(half.user_id).codes_left == 0
+    assert factors.holders() == frozenset()
+    again = people.put(actor, "alice", off, create=False)
+    assert (again.changed, again.before) == (False, again.after)
     with pytest.raises(NotFound):
-        factors.disable(actor, "nobody-here")
+        people.put(actor, "nobody-here", off, create=False)
 
 
 def test_a_confirmed_secret_is_never_replaced_and_an_old_setup_never_confirmed(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import bcrypt
 import pytest
 from argos.accounts import Accounts, BadCredentials, Passwords
+from argos.accounts.people import People, Wanted
 from argos.audit import Actor
 from argos.storage.engine import Storage
 from argos.storage.tables import users
@@ -32,11 +33,11 @@ CLASSES = {
 
 
 @pytest.fixture(autouse=True)
-def people(accounts: Accounts, actor: Actor) -> None:
+def everybody(accounts: Accounts, people: People, actor: Actor) -> None:
     accounts.create(actor, "alice", "admin", RIGHT)
     accounts.create(actor, "oscar", "member")
     accounts.create(actor, "dora", "member", RIGHT)
-    accounts.set_disabled(actor, "dora", True)
+    people.put(actor, "dora", Wanted(disabled=True))
 
 
 @pytest.fixture

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from argos.accounts import Accounts, BadCredentials, Busy, Passwords, Throttle, TooManyFailedLogins
+from argos.accounts.records import Records
 from argos.accounts.throttle import MOST_ROWS, Crowded, Lockout, account_key
 from argos.audit import Actor, Audit
 from argos.clock import FixedClock
@@ -95,7 +97,7 @@ def test_a_restart_in_the_middle_lifts_nothing(
         vault = Vault(again, bytes(range(32)))
         audit = Audit(again, vault, Scrubber())
         sessions = Sessions(again, audit, epoch)
-        return Accounts(again, audit, sessions, epoch, Passwords(vault, cost=4), Throttle(clock))
+        return Accounts(Records(again, audit, sessions, epoch, Passwords(vault, cost=4), Throttle(clock)))
 
     fail(accounts, 3)
     storage.close()
@@ -259,9 +261,9 @@ def test_tries_under_way_when_the_process_ended_have_failed(
 
 
 def test_a_try_whose_turn_never_comes_is_told_to_come_again(
-    storage: Storage, vault: Vault, audit: Audit, sessions: Sessions, epoch: EpochWriter, throttle: Throttle
+    storage: Storage, records: Records, vault: Vault, throttle: Throttle
 ) -> None:
-    accounts = Accounts(storage, audit, sessions, epoch, Passwords(vault, cost=4, wait=0.05), throttle)
+    accounts = Accounts(replace(records, passwords=Passwords(vault, cost=4, wait=0.05)))
     for _unused in range(5):
         with storage.write() as connection:
             throttle.reserve(connection, HOME, "alice")
@@ -269,11 +271,8 @@ def test_a_try_whose_turn_never_comes_is_told_to_come_again(
         accounts.authenticate("alice", RIGHT, HOME)
 
 
-def test_a_try_that_was_too_busy_is_not_counted(
-    storage: Storage, vault: Vault, audit: Audit, sessions: Sessions, epoch: EpochWriter, throttle: Throttle
-) -> None:
-    passwords = Passwords(vault, cost=4, slots=0, queue=1, wait=0.01)
-    accounts = Accounts(storage, audit, sessions, epoch, passwords, throttle)
+def test_a_try_that_was_too_busy_is_not_counted(records: Records, vault: Vault) -> None:
+    accounts = Accounts(replace(records, passwords=Passwords(vault, cost=4, slots=0, queue=1, wait=0.01)))
     for _unused in range(8):
         with pytest.raises(Busy):
             accounts.authenticate("alice", RIGHT, "203.0.113.7")

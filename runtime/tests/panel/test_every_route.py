@@ -81,6 +81,7 @@ EXPECTED = {
     "/api/v1/users/{username}": Needs.ADMIN,
     "/api/v1/users/{username}/password": Needs.ADMIN,
     "/api/v1/users/{username}/link": Needs.ADMIN,
+    "/api/v1/users/{username}/second-factor": Needs.ADMIN,
 }
 RANK = {
     None: Needs.NOBODY,

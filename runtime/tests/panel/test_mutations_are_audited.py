@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import falcon.inspect
+import pyotp
 import pytest
 from argos.api.routes import admin_app
 from argos.application import Application
+from argos.audit import Actor
 from argos.panel.app import panel_app
 from falcon import testing
 
@@ -24,6 +26,7 @@ MUTATIONS = {
         "user.reset_password",
         "user/alice",
     ),
+    ("DELETE", "/v1/users/{username}/second-factor"): (None, "second_factor.disable", "user/alice"),
     ("PUT", "/v1/secrets/{name}"): ({"value": "a long secret value"}, "secret.create", "secret/token"),
     ("DELETE", "/v1/secrets/{name}"): (None, "secret.delete", "secret/token"),
     ("POST", "/v1/backups"): ({}, "backup.request", "backup"),
@@ -95,6 +98,13 @@ def declare_mail(application: Application) -> None:
         )
 
 
+def set_up_second_factor(application: Application, username: str) -> None:
+    user, actor = application.accounts.get(username), Actor("user", username, "203.0.113.5")
+    session = application.sessions.begin(actor, user.id, actor.address).session
+    secret = application.second_factors.begin(actor, session).secret
+    application.second_factors.confirm(actor, session, pyotp.TOTP(secret).at(application.clock.now()))
+
+
 def newest(application: Application) -> tuple[str, str, str]:
     with application.storage.read() as connection:
         row = connection.exec_driver_sql("SELECT actor, action, target FROM audit ORDER BY id DESC LIMIT 1").one()
@@ -117,6 +127,8 @@ def test_a_mutation_leaves_its_row(application: Application, method: str, path: 
     client = testing.TestClient(admin_app(application), headers={"Argos-Actor": "ansible:carol"})
     if action == "secret.delete":
         client.simulate_put("/v1/secrets/token", json={"value": "a long secret value"})
+    if action == "second_factor.disable":
+        set_up_second_factor(application, "alice")
     if action == "mail.test":
         declare_mail(application)
     name = "token"

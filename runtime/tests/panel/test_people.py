@@ -6,11 +6,16 @@ from __future__ import annotations
 import re
 from urllib.parse import urlencode
 
+import pyotp
 import pytest
+from argos.accounts import BadCredentials, User
+from argos.accounts.people import Wanted
 from argos.application import Application
 from argos.audit import Actor
 from argos.panel.app import panel_app
+from argos.storage.tables import users
 from falcon import testing
+from sqlalchemy import update
 
 HEADERS = {
     "Host": "argos.home.example",
@@ -62,7 +67,10 @@ def test_a_new_person_is_made_gets_a_link_and_signs_in(application: Application,
     assert "too_short" not in different.text
     assert bobs.post("/welcome", token=token, new="short", again="short").status_code == 400
     done = bobs.post("/welcome", token=token, new="a long password", again="a long password")
-    assert (done.status_code, done.headers["location"]) == (303, "/login")
+    assert (done.status_code, done.headers["location"]) == (303, "/login?password=set")
+    told = "The password is set. Sign in with it."
+    assert told in bobs.get(done.headers["location"]).text
+    assert told not in bobs.get("/login").text
     assert bobs.get("/welcome", token=token).status_code == 404
     assert bobs.post("/welcome", token=token, new="a long password", again="a long password").status_code == 404
     application.accounts.authenticate("bob", "a long password", "203.0.113.5")
@@ -98,6 +106,89 @@ def test_what_is_saved_holds_at_once(application: Application, admin: Browser) -
     assert admin.get("/people/alice").status_code == 404
 
 
+def test_saving_a_person_vouches_for_no_email_that_only_stood_there(application: Application, admin: Browser) -> None:
+    """As a provider sent it: the person may have written it there themselves."""
+
+    def save(**changed: str) -> User:
+        form = {"name": "", "email": "boss@home.example", "email_was": "boss@home.example", "groups": ""}
+        assert admin.post("/people/alice", do="save", role="member", **(form | changed)).status_code == 200
+        return application.accounts.get("alice")
+
+    def stored(email: str, *, verified: bool) -> None:
+        with application.storage.write() as connection:
+            which = users.c.username == "alice"
+            connection.execute(update(users).where(which).values(email=email, email_verified=verified))
+
+    stored("boss@home.example", verified=False)
+    page = admin.get("/people/alice").text
+    assert "Not verified" in page
+    assert 'name="email_was" value="boss@home.example"' in page
+    assert not save(groups="family").email_verified
+    assert save(email_checked="1").email_verified
+    assert "email_checked" not in admin.get("/people/alice").text
+    stored("boss@home.example", verified=False)
+    assert save(email="alice@home.example").email_verified
+    # The provider sent another address while the administrator had the form open.
+    stored("other@home.example", verified=False)
+    kept = save(groups="work")
+    assert (kept.email, kept.email_verified) == ("other@home.example", False)
+    assert save(email="", email_was="other@home.example").email == ""
+
+
+@pytest.mark.threat("LOG-5")
+def test_an_administrator_resets_a_password_at_once(application: Application, admin: Browser) -> None:
+    alice = Browser(application, "alice")
+    done = admin.post("/people/alice", do="reset")
+    assert done.status_code == 200
+    assert application.sessions.find_edge(alice.edge_token) is None
+    with pytest.raises(BadCredentials):
+        application.accounts.authenticate("alice", "correct horse battery", "203.0.113.5")
+    found = LINK.search(done.text)
+    assert found is not None
+    set_anew = Browser(application).post("/welcome", token=found[1], new="a long password", again="a long password")
+    assert set_anew.status_code == 303
+    application.accounts.authenticate("alice", "a long password", "203.0.113.5")
+    application.people.put(Actor("cli", "test"), "alice", Wanted(disabled=True))
+    assert admin.post("/people/alice", do="reset").status_code == 409
+
+
+@pytest.mark.threat("LOG-5")
+def test_an_administrator_signs_somebody_out_everywhere(application: Application, admin: Browser) -> None:
+    alice, again = Browser(application, "alice"), Browser(application, "alice")
+    assert "Signed in 2 times" in admin.get("/people/alice").text
+    assert "is signed out everywhere" in admin.post("/people/alice", do="sign_out").text
+    assert application.sessions.find_edge(alice.edge_token) is None
+    assert application.sessions.find_edge(again.edge_token) is None
+    assert "Not signed in anywhere" in admin.get("/people/alice").text
+    assert "no sign-ins to end" in admin.post("/people/alice", do="sign_out").text
+
+
+def test_nobody_resets_or_signs_out_their_own_account_there(application: Application, admin: Browser) -> None:
+    for word in ("reset", "sign_out"):
+        refused = admin.post("/people/root-admin", do=word)
+        assert (refused.status_code, "in your profile" in refused.text) == (409, True)
+    assert application.sessions.find_edge(admin.edge_token) is not None
+
+
+@pytest.mark.threat("LOG-5")
+def test_an_administrator_switches_off_the_second_factor_of_who_has_lost_it(
+    application: Application, admin: Browser
+) -> None:
+    user = application.accounts.get("alice")
+    me = Actor("user", "alice", "203.0.113.5")
+    session = application.sessions.begin(me, user.id, me.address)
+    secret = application.second_factors.begin(me, session.session).secret
+    code = pyotp.TOTP(secret).at(application.clock.now())
+    issued = application.second_factors.confirm(me, session.session, code).issued
+    assert "second factor</li>" in admin.get("/people").text
+    assert "no_second_factor" in admin.get("/people/alice").text
+    assert "The second factor is off" in admin.post("/people/alice", do="no_second_factor").text
+    assert application.sessions.find_edge(issued.edge_token) is None
+    assert not application.second_factors.is_enabled(user.id)
+    assert "There was no second factor" in admin.post("/people/alice", do="no_second_factor").text
+    assert "second factor</li>" not in admin.get("/people").text
+
+
 def test_mistakes_are_told_and_names_are_escaped(application: Application, admin: Browser) -> None:
     wrong = admin.post("/people", username="<b>x", groups="Not-Allowed", role="member")
     assert wrong.status_code == 400
@@ -105,7 +196,7 @@ def test_mistakes_are_told_and_names_are_escaped(application: Application, admin
     assert "<b>x" not in wrong.text
     assert "&lt;b&gt;x" in wrong.text
     assert admin.post("/people", username="alice", role="member").status_code == 409
-    application.accounts.set_disabled(Actor("cli", "test"), "newcomer", True)
+    application.people.put(Actor("cli", "test"), "newcomer", Wanted(disabled=True))
     last = admin.post("/people/root-admin", do="save", name="", email="", groups="", role="member")
     assert last.status_code == 409
     assert "last enabled admin" in last.text

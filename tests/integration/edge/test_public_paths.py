@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from argos.accounts import Passwords, Throttle
 from argos.accounts.people import People, Wanted
+from argos.accounts.records import Records
 from argos.clock import SystemClock
 from argos.sessions.store import Sessions
 from argos.storage.tables import users
@@ -86,7 +87,7 @@ def test_a_change_of_rights_is_felt_at_the_gate_by_the_very_next_request(
     edge.apply(hosts(echo))
     sessions = Sessions(edge.storage, edge.audit, edge.epoch)
     passwords = Passwords(edge.vault, cost=4)
-    people = People(edge.storage, edge.audit, sessions, edge.epoch, passwords, Throttle(SystemClock()))
+    people = People(Records(edge.storage, edge.audit, sessions, edge.epoch, passwords, Throttle(SystemClock())))
     people.put(ACTOR, "carol", Wanted(groups=("family",)))
     with edge.storage.read() as connection:
         user = connection.execute(select(users.c.id).where(users.c.username == "carol")).scalar_one()

@@ -220,7 +220,12 @@ def test_linking_wants_a_fresh_password_and_unlinking_closes_that_way_in(
     browser = new_browser(runtime)
     browser.sign_in("root-admin")
     assert browser.get(provider.callback(refresh_target(browser.post("/oidc/link").text))).status_code == 200
+    elsewhere = new_browser(runtime)
+    assert sign_in(elsewhere, provider).status_code == 200
+    assert elsewhere.get("/profile").status_code == 200
     assert browser.post("/oidc/link", {"unlink": "1", "rd": "/profile"}).status_code == 303
+    assert elsewhere.get("/profile").status_code == 303, "what the provider signed in ends with the link"
+    assert browser.get("/profile").status_code == 200, "the sign-in with the password stays"
     assert sign_in(new_browser(runtime), provider).status_code == 403
     runtime.write("UPDATE sessions SET proved_at = 0")
     answer = browser.post("/oidc/link", {"rd": "/profile"})
@@ -313,3 +318,12 @@ def test_no_other_page_spends_its_visitors_sign_ins(runtime: Runtime, provider: 
     answer = browser.get("/oidc/start?rd=%2Fpassword", **typed)
     assert answer.status_code == 302
     assert browser.get(provider.callback(answer.headers["Location"]), Sec_Fetch_Site="cross-site").status_code == 200
+
+
+def test_the_command_line_tries_the_connection_with_the_address_that_browsers_come_back_to(
+    runtime: Runtime, provider: HostileProvider
+) -> None:
+    provider.received.clear()
+    runtime.argos("oidc", "test")
+    forms = [form for path, form, _headers in provider.received if path == "/token"]
+    assert [form["redirect_uri"] for form in forms] == [f"{runtime.origin}/oidc/callback"]

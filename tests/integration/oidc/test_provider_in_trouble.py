@@ -197,6 +197,38 @@ def test_a_provider_that_never_answers_takes_the_local_way_in_from_nobody(runtim
         mute.close()
 
 
+@pytest.mark.threat("LOG-5")
+@pytest.mark.threat("OIDC-6")
+def test_who_signs_out_is_outside_while_a_silent_provider_is_still_asked(runtime: Runtime) -> None:
+    mute, asked, over = HostileProvider(), threading.Event(), threading.Event()
+
+    def silence(handler: BaseHTTPRequestHandler) -> None:
+        asked.set()
+        over.wait(60)
+        handler.close_connection = True
+
+    declare_provider(runtime, mute.issuer)
+    mute.answers[DISCOVERY] = silence
+    browser = new_browser(runtime)
+    browser.sign_in("root-admin", PASSWORD)
+    # As a sign-in that came from the provider, whose description the runtime does not keep any more.
+    runtime.write("UPDATE sessions SET provider = 'oidc' WHERE id = (SELECT max(id) FROM sessions)")
+    thief = new_browser(runtime)
+    thief.cookies = dict(browser.cookies)
+    assert thief.get("/hosts").status_code == 200
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(browser.post, "/logout")
+            assert asked.wait(60)
+            inside = thief.get("/hosts").status_code
+            over.set()
+            assert answer.result().headers["Location"] == "/login"
+        assert inside == 303
+    finally:
+        over.set()
+        mute.close()
+
+
 @pytest.mark.threat("OIDC-6")
 def test_the_break_glass_works_with_the_provider_dead_from_panel_api_and_command_line(dead: Runtime) -> None:
     def offered() -> bool:

@@ -54,7 +54,7 @@ def test_a_link_from_the_admin_api_sets_a_password_once(behind_caddy: Runtime) -
     person = Browser(behind_caddy, "127.0.0.41")
     assert person.get(f"/welcome?token={token}").status_code == 200
     done = person.post("/welcome", {"token": token, "new": PASSWORD, "again": PASSWORD})
-    assert (done.status_code, done.headers["Location"]) == (303, "/login")
+    assert (done.status_code, done.headers["Location"]) == (303, "/login?password=set")
     assert person.post("/welcome", {"token": token, "new": PASSWORD, "again": PASSWORD}).status_code == 404
     person.sign_in("grace")
     assert behind_caddy.admin("DELETE", "/v1/users/grace?check=true").json()["after"] is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import http.client
+import json
 import os
 import re
 import socket
@@ -268,10 +269,16 @@ def test_changing_the_password_keeps_the_proved_factor(phone: Phone) -> None:
 
 def test_the_command_line_takes_a_lost_factor_away(phone: Phone) -> None:
     done = phone.runtime.argos("user", "disable-2fa", phone.name, "--json")
-    assert (done.returncode, done.stdout.split()) == (0, ["{", '"changed":', "true", "}"]), done
+    assert done.returncode == 0, done
+    told = json.loads(done.stdout)
+    assert told == {"changed": True, "before": told["before"], "after": {**told["before"], "second_factor": "disabled"}}
+    assert told["before"]["second_factor"] == "enabled"
     assert phone.browser.get("/profile").status_code == 303
     assert phone.open().get("/profile").status_code == 200
-    assert phone.runtime.argos("user", "disable-2fa", "nobody-here").returncode == 66
+    again = phone.runtime.argos("user", "disable-2fa", phone.name)
+    assert (again.returncode, again.stdout) == (0, f"{phone.name}: has no second factor (unchanged)\n")
+    for nobody in ("nobody-here", "<no name>"):
+        assert phone.runtime.argos("user", "disable-2fa", nobody).returncode == 66
 
 
 @pytest.mark.threat("SEC-1")

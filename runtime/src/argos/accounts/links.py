@@ -1,50 +1,30 @@
 """One-time links by which a person sets a password: 32 random bytes, kept as their SHA-256, 24 h, single use.
 
 A person has one link at most: a new one replaces it, and so does any other setting of the password.
-Until it is used, whatever password there was goes on.
+Until it is used, whatever password there was goes on, unless the link came with a reset.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, delete, select
 
-from argos.accounts import devices
 from argos.accounts.model import User
-from argos.accounts.passwords import Passwords, password_problems
+from argos.accounts.passwords import password_problems
 from argos.accounts.records import Records, row_of, user_of
-from argos.accounts.throttle import Throttle
-from argos.audit import Actor, Audit
-from argos.epoch import EpochWriter
-from argos.errors import Conflict, Invalid, NotFound
-from argos.sessions.store import Sessions
-from argos.sessions.tokens import new_token, token_hash
-from argos.storage.engine import Storage
+from argos.audit import Actor
+from argos.errors import Invalid, NotFound
+from argos.sessions.tokens import token_hash
 from argos.storage.tables import password_links, users
-
-LIFETIME = 86400  # seconds
 
 
 class PasswordLinks:
     """Makes links and takes them."""
 
-    def __init__(  # noqa: PLR0917 - wired once, in the composition root
-        self,
-        storage: Storage,
-        audit: Audit,
-        sessions: Sessions,
-        epoch: EpochWriter,
-        passwords: Passwords,
-        throttle: Throttle,
-    ) -> None:
-        self._storage = storage
-        self._audit = audit
-        self._sessions = sessions
-        self._epoch = epoch
-        self._passwords = passwords
-        self._throttle = throttle
-        self._records = Records(storage.clock, audit)
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._storage = records.storage
 
     def issue(self, actor: Actor, username: str) -> str:
         """Return the token of a new link; it can be read nowhere afterwards.
@@ -53,18 +33,23 @@ class PasswordLinks:
             NotFound: there is no such user.
             Conflict: the account is disabled.
         """
-        token = new_token()
         with self._storage.write() as connection:
-            row = row_of(connection, username)
-            if row.disabled:
-                raise Conflict(f"user/{row.username}: is disabled; enable it before making a link")
-            forget_all(connection, row.id)
-            expires_at = self._storage.clock.now() + LIFETIME
-            connection.execute(
-                insert(password_links).values(token_hash=token_hash(token), user_id=row.id, expires_at=expires_at)
-            )
-            after = {"expires_at": expires_at}
-            self._audit.record(connection, actor, "user.password_link", f"user/{row.username}", after=after)
+            return self._records.issue_link(connection, actor, user_of(row_of(connection, username)))
+
+    def reset(self, actor: Actor, username: str) -> str:
+        """Take a password out of its person's hands at once, and return the token of a link to set another.
+
+        All sign-ins end, and the old password opens nothing any more.
+
+        Raises:
+            NotFound: there is no such user.
+            Conflict: the account is disabled.
+        """
+        with self._storage.write() as connection:
+            before = row_of(connection, username)
+            user = self._records.set_password(connection, actor, "user.reset_password", before, None)
+            token = self._records.issue_link(connection, actor, user)
+        self._records.epoch.advance()
         return token
 
     def find(self, token: str) -> User | None:
@@ -87,23 +72,14 @@ class PasswordLinks:
         problems = password_problems(f"user/{user.username}", password)
         if problems:
             raise Invalid(problems)
-        hashed = self._passwords.hash(password)
+        hashed = self._records.passwords.hash(password)
         with self._storage.write() as connection:
             row = self._row(connection, token)  # again: of two at once the second finds it used
             if row is None:
                 raise _Gone
-            forget_all(connection, row.id)
-            self._sessions.delete_of_user(connection, row.id)
-            devices.forget_all(connection, row.id)
-            self._throttle.forget_account(connection, row.username)
-            values = {
-                "password_hash": hashed.text,
-                "password_key_version": hashed.key_version,
-                "must_change_password": False,
-            }
             actor = Actor(kind="user", name=row.username, address=address)
-            changed = self._records.update(connection, actor, "user.set_password_by_link", row, values)
-        self._epoch.advance()
+            changed = self._records.set_password(connection, actor, "user.set_password_by_link", row, hashed)
+        self._records.epoch.advance()
         return changed
 
     def sweep(self) -> int:
@@ -132,8 +108,3 @@ class _Gone(NotFound):
 
     def __init__(self) -> None:
         super().__init__("This link was used already, has been replaced, or is more than 24 hours old")
-
-
-def forget_all(connection: Connection, user_id: int) -> None:
-    """Make a person's links worthless."""
-    connection.execute(delete(password_links).where(password_links.c.user_id == user_id))

@@ -9,14 +9,11 @@ from sqlalchemy import Connection, select
 
 from argos.accounts import recovery_codes, totp
 from argos.accounts.errors import WrongCode
-from argos.accounts.throttle import Throttle
-from argos.audit import Actor, Audit
-from argos.epoch import EpochWriter
-from argos.errors import Conflict, NotFound
+from argos.accounts.records import Records
+from argos.audit import Actor
+from argos.errors import Conflict
 from argos.sessions.model import IssuedSession, Session
-from argos.sessions.store import Sessions
-from argos.storage.engine import Storage
-from argos.storage.tables import users
+from argos.storage.tables import totp as totp_table
 from argos.vault import Vault
 
 
@@ -43,26 +40,30 @@ class SecondFactors:
     that it opens: a database that fails leaves the person outside.
     """
 
-    def __init__(  # noqa: PLR0917 - wired once, in the composition root
-        self,
-        storage: Storage,
-        vault: Vault,
-        audit: Audit,
-        sessions: Sessions,
-        epoch: EpochWriter,
-        throttle: Throttle,
-    ) -> None:
-        self._storage = storage
+    def __init__(self, records: Records, vault: Vault) -> None:
+        self._storage = records.storage
         self._vault = vault
-        self._audit = audit
-        self._sessions = sessions
-        self._epoch = epoch
-        self._throttle = throttle
+        self._audit = records.audit
+        self._sessions = records.sessions
+        self._epoch = records.epoch
+        self._throttle = records.throttle
 
     def status(self, user_id: int) -> Status:
         """Say what a person has."""
         with self._storage.read() as connection:
             return Status(totp.enabled(connection, user_id), recovery_codes.left(connection, self._vault, user_id))
+
+    def is_enabled(self, user_id: int) -> bool:
+        """Whether a person has a second factor."""
+        with self._storage.read() as connection:
+            return totp.enabled(connection, user_id)
+
+    def holders(self) -> frozenset[int]:
+        """The ids of all who have a second factor."""
+        with self._storage.read() as connection:
+            return frozenset(
+                connection.scalars(select(totp_table.c.user_id).where(totp_table.c.confirmed_at.is_not(None)))
+            )
 
     def prove(self, actor: Actor, session: Session, code: str, user_agent: str = "") -> IssuedSession:
         """Take a code or a recovery code, and renew the session with the factor proved.
@@ -100,8 +101,10 @@ class SecondFactors:
 
         Raises:
             Conflict: there is a second factor already.
+            NotFound: the session has ended meanwhile.
         """
         with self._storage.write() as connection:
+            self._sessions.require_live(connection, session.id)
             if totp.enabled(connection, session.user_id):
                 raise Conflict(f"user/{session.username}: has a second factor already; switch it off first")
             now = self._storage.clock.now()
@@ -139,8 +142,10 @@ class SecondFactors:
 
         Raises:
             Conflict: there is no second factor.
+            NotFound: the session has ended meanwhile.
         """
         with self._storage.write() as connection:
+            self._sessions.require_live(connection, session.id)
             if not totp.enabled(connection, session.user_id):
                 raise Conflict(f"user/{session.username}: has no second factor; set one up first")
             now = self._storage.clock.now()
@@ -161,26 +166,6 @@ class SecondFactors:
             self._audit.record(connection, actor, "second_factor.disable", f"user/{session.username}")
         self._epoch.advance()
         return issued
-
-    def disable(self, actor: Actor, username: str) -> bool:
-        """Remove somebody's second factor, for who has lost it and the codes; return whether there was one.
-
-        All sessions end, half-signed-in ones too.
-
-        Raises:
-            NotFound: there is no such user.
-        """
-        with self._storage.write() as connection:
-            row = connection.execute(select(users.c.id, users.c.username).where(users.c.username == username)).first()
-            if row is None:
-                raise NotFound(f"user/{username[:64]}: there is no such user")
-            if not self._remove(connection, row.id):
-                return False
-            ended = self._sessions.delete_of_user(connection, row.id)
-            after = {"sessions_ended": ended}
-            self._audit.record(connection, actor, "second_factor.disable", f"user/{row.username}", after=after)
-        self._epoch.advance()
-        return True
 
     def sweep(self) -> int:
         """Drop set-ups that nobody confirmed; return how many (DAT-4)."""

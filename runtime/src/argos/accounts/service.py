@@ -1,54 +1,40 @@
-"""Accounts: who there is, and who may change it.
+"""Accounts: who there is, who they are by their password, and their passwords.
 
-Every change writes its audit row in its own transaction (DAT-3). What takes rights
-away ends the person's sessions in that transaction too, and advances the epoch
-after the commit and before it returns (LOG-5).
+What else an account is, :mod:`argos.accounts.people` changes. Every change writes its audit row in
+its own transaction (DAT-3). What takes rights away ends the person's sessions in that transaction
+too, and advances the epoch after the commit and before it returns (LOG-5).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from argos.accounts import devices, links
+from argos.accounts import devices
 from argos.accounts.errors import SetupCompleted
 from argos.accounts.model import Role, User
-from argos.accounts.passwords import Passwords, password_problems
-from argos.accounts.records import Records, check_new, refuse_last_admin, role_problems, row_of, shown, user_of
+from argos.accounts.passwords import password_problems
+from argos.accounts.records import Records, check_new, row_of, user_of
 from argos.accounts.sign_in import SignIn
-from argos.accounts.throttle import Throttle
-from argos.audit import Actor, Audit
-from argos.epoch import EpochWriter
-from argos.errors import FieldError, Invalid, NotFound
-from argos.sessions.store import Sessions
-from argos.storage.engine import Storage
+from argos.audit import Actor
+from argos.errors import Conflict, FieldError, Invalid, NotFound
+from argos.sessions.model import Session
+from argos.sessions.tokens import credential_mark
 from argos.storage.tables import meta, users
 
 SETUP_COMPLETED = "setup_completed_at"
 
 
 class Accounts:
-    """Makes, changes and removes accounts, and authenticates people."""
+    """Makes accounts, authenticates people, and sets their passwords."""
 
-    def __init__(  # noqa: PLR0917 - wired once, in the composition root
-        self,
-        storage: Storage,
-        audit: Audit,
-        sessions: Sessions,
-        epoch: EpochWriter,
-        passwords: Passwords,
-        throttle: Throttle,
-    ) -> None:
-        self._storage = storage
-        self._audit = audit
-        self._sessions = sessions
-        self._epoch = epoch
-        self._passwords = passwords
-        self._throttle = throttle
-        self._records = Records(storage.clock, audit)
-        self._sign_in = SignIn(storage, passwords, throttle)
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._storage = records.storage
+        self._passwords = records.passwords
+        self._sign_in = SignIn(records.storage, records.passwords, records.throttle)
 
     def authenticate(self, username: str, password: str, address: str, device_token: str | None = None) -> User:
         """Check a username and a password.
@@ -144,23 +130,27 @@ class Accounts:
             )
 
     def change_password(
-        self, actor: Actor, user_id: int, current: str, new: str, *, device_token: str | None = None
+        self, actor: Actor, session: Session, current: str, new: str, *, device_token: str | None = None
     ) -> User:
         """Set one's own password, knowing the current one. All sessions end: begin a new one afterwards.
 
+        APPSEC: hashing may wait for seconds. A reset, a link or a revocation that came meanwhile is an
+        answer to a theft, and whoever stole the old password must not undo it: then nothing is changed.
+
         Args:
             actor: the person, with the address that failures count for.
-            user_id: whose password it is.
+            session: theirs, in which they ask for it.
             current: the password of now.
             new: the password from now on.
             device_token: as for :meth:`authenticate`.
 
         Raises:
-            NotFound: there is no such user.
+            NotFound: the session has ended meanwhile, or the account is gone.
+            Conflict: the password was changed meanwhile.
             Invalid: the new password is not allowed, or is the current one.
             BadCredentials, TooManyFailedLogins, Busy: as :meth:`authenticate`, of the current password.
         """
-        username = self.get_by_id(user_id).username
+        username = self.get_by_id(session.user_id).username
         problems = password_problems(f"user/{username}", new, "new_password")
         if new == current:
             problems.append(
@@ -169,7 +159,15 @@ class Accounts:
         if problems:
             raise Invalid(problems)
         user = self.authenticate(username, current, actor.address, device_token)
-        return self._set_password(actor, "user.change_password", user.username, new, must_change=False)
+        hashed = self._passwords.hash(new)
+        with self._storage.write() as connection:
+            self._records.sessions.require_live(connection, session.id)
+            before = row_of(connection, username)
+            if before.id != session.user_id or credential_mark(before.password_hash) != user.credential:
+                raise Conflict(f"user/{username}: the password was changed meanwhile; sign in with the new one")
+            changed = self._records.set_password(connection, actor, "user.change_password", before, hashed, own=True)
+        self._records.epoch.advance()
+        return changed
 
     def reset_password(self, actor: Actor, username: str, new: str, *, must_change_password: bool = True) -> User:
         """Set somebody's password without knowing the old one, and lift the account's ban. All sessions end.
@@ -182,65 +180,14 @@ class Accounts:
         if problems:
             raise Invalid(problems)
         self.get(username)
-        return self._set_password(actor, "user.reset_password", username, new, must_change=must_change_password)
-
-    def set_disabled(self, actor: Actor, username: str, disabled: bool) -> User:
-        """Disable or enable an account; disabling ends its sessions.
-
-        Raises:
-            NotFound: there is no such user.
-            LastAdmin: nobody could administer afterwards.
-        """
+        hashed = self._passwords.hash(new)
         with self._storage.write() as connection:
             before = row_of(connection, username)
-            if before.disabled == disabled:
-                return user_of(before)
-            if disabled:
-                refuse_last_admin(connection, before)
-                self._sessions.delete_of_user(connection, before.id)
-            action = "user.disable" if disabled else "user.enable"
-            user = self._records.update(connection, actor, action, before, {"disabled": disabled})
-        self._epoch.advance()
+            user = self._records.set_password(
+                connection, actor, "user.reset_password", before, hashed, must_change=must_change_password
+            )
+        self._records.epoch.advance()
         return user
-
-    def set_role(self, actor: Actor, username: str, role: Role) -> User:
-        """Give a role; the person's sessions end, up or down.
-
-        Raises:
-            NotFound: there is no such user.
-            Invalid: there is no such role.
-            LastAdmin: nobody could administer afterwards.
-        """
-        problems = role_problems(f"user/{username}", role)
-        if problems:
-            raise Invalid(problems)
-        with self._storage.write() as connection:
-            before = row_of(connection, username)
-            if before.role == role:
-                return user_of(before)
-            refuse_last_admin(connection, before)
-            self._sessions.delete_of_user(connection, before.id)
-            user = self._records.update(connection, actor, "user.set_role", before, {"role": role})
-        self._epoch.advance()
-        return user
-
-    def delete(self, actor: Actor, username: str) -> bool:
-        """Remove an account with its sessions and devices; return whether there was one.
-
-        Raises:
-            LastAdmin: nobody could administer afterwards.
-        """
-        with self._storage.write() as connection:
-            row = connection.execute(select(users).where(users.c.username == username)).first()
-            if row is None:
-                return False
-            refuse_last_admin(connection, row)
-            self._sessions.delete_of_user(connection, row.id)
-            devices.forget_all(connection, row.id)
-            connection.execute(delete(users).where(users.c.id == row.id))
-            self._audit.record(connection, actor, "user.delete", f"user/{row.username}", before=shown(row))
-        self._epoch.advance()
-        return True
 
     def get(self, username: str) -> User:
         """Return an account by its name, in whatever case.
@@ -271,27 +218,9 @@ class Accounts:
     @property
     def counts_dropped(self) -> int:
         """Counts of failed sign-ins that went, since the start, although they still counted: a flood's (DAT-4)."""
-        return self._throttle.dropped
+        return self._records.throttle.dropped
 
     def sweep(self) -> int:
         """Drop failed sign-ins that count no more; return how many."""
         with self._storage.write() as connection:
-            return self._throttle.sweep(connection)
-
-    def _set_password(self, actor: Actor, action: str, username: str, new: str, *, must_change: bool) -> User:
-        hashed = self._passwords.hash(new)
-        with self._storage.write() as connection:
-            before = row_of(connection, username)
-            values = {
-                "password_hash": hashed.text,
-                "password_key_version": hashed.key_version,
-                "must_change_password": must_change,
-            }
-            self._sessions.delete_of_user(connection, before.id)
-            links.forget_all(connection, before.id)
-            if action == "user.reset_password":
-                devices.forget_all(connection, before.id)
-                self._throttle.forget_account(connection, before.username)
-            user = self._records.update(connection, actor, action, before, values)
-        self._epoch.advance()
-        return user
+            return self._records.throttle.sweep(connection)

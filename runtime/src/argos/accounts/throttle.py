@@ -211,6 +211,12 @@ class Throttle:
         """Lift an account's ban: an admin has set a new password."""
         connection.execute(delete(login_failures).where(login_failures.c.key == account_key(username)))
 
+    def forget_codes(self, connection: Connection, user_id: int) -> None:
+        """Lift the locks of a person's second factor, from every address: it was removed, and its guesses with it."""
+        everywhere = f"code:{user_id}"
+        theirs = (login_failures.c.key == everywhere) | login_failures.c.key.startswith(f"{everywhere}:")
+        connection.execute(delete(login_failures).where(theirs))
+
     def sweep(self, connection: Connection) -> int:
         """Drop what counts no more; return how many rows."""
         now = self._clock.now()

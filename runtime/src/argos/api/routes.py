@@ -20,7 +20,7 @@ from argos.api.keys import Key
 from argos.api.mail import MailStanding, MailTest
 from argos.api.revisions import OneRevision, RevisionList, RevisionRollback
 from argos.api.secrets import OneSecret, SecretList
-from argos.api.users import OneUser, UserLink, UserList, UserPassword
+from argos.api.users import OneUser, UserLink, UserList, UserPassword, UserSecondFactor
 from argos.api.waf import WafEvent, WafEvents, WafExclusion
 from argos.application import Application
 
@@ -59,6 +59,7 @@ def add_routes(app: falcon.App[Any, Any], prefix: str, application: Application)
         ("/users/{username}", OneUser(application)),
         ("/users/{username}/password", UserPassword(application)),
         ("/users/{username}/link", UserLink(application)),
+        ("/users/{username}/second-factor", UserSecondFactor(application)),
     ):
         app.add_route(prefix + path, resource)
 

@@ -7,9 +7,9 @@ from typing import Literal
 import falcon
 import msgspec
 
-from argos.accounts.links import LIFETIME
 from argos.accounts.model import User
 from argos.accounts.people import Change, Wanted
+from argos.accounts.records import LINK_LIFETIME
 from argos.api import bodies
 from argos.api.access import Needs, visit_of
 from argos.application import Application
@@ -47,7 +47,7 @@ class UserList:
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """Everybody, without anything secret."""
-        bodies.write(resp, {"users": [shown(user) for user in self._application.accounts.list()]})
+        bodies.write(resp, {"users": everybody(self._application)})
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Make an account."""
@@ -63,7 +63,7 @@ class UserList:
             groups=body.groups,
             must_change_password=body.must_change_password and body.password is not None,
         )
-        answer = shown(user)
+        answer = shown(self._application, user)
         if body.link:
             answer |= new_link(self._application, visit_of(req).actor, user.username)
         bodies.write(resp, answer, status=falcon.HTTP_201)
@@ -79,13 +79,17 @@ class OneUser:
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response, username: str) -> None:
         """One account."""
-        bodies.write(resp, shown(self._application.accounts.get(username)))
+        bodies.write(resp, shown(self._application, self._application.accounts.get(username)))
 
     def on_put(self, req: falcon.Request, resp: falcon.Response, username: str) -> None:
         """Make the account what the body says, or with ``?check=true`` only tell what would change."""
         body = bodies.read(req, Wanted, f"user/{username[:64]}")
         check = bool(req.get_param_as_bool("check"))
-        bodies.write(resp, told(self._application.people.put(visit_of(req).actor, username, body, check=check)))
+        change = self._application.people.put(visit_of(req).actor, username, body, check=check)
+        answer = told(change)
+        if change.link_token is not None:
+            answer |= link_of(self._application, change.link_token)
+        bodies.write(resp, answer)
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, username: str) -> None:
         """Remove it and end its sign-ins, or with ``?check=true`` only tell that."""
@@ -110,7 +114,7 @@ class UserPassword:
         user = self._application.accounts.reset_password(
             visit_of(req).actor, username, body.password, must_change_password=body.must_change_password
         )
-        bodies.write(resp, shown(user))
+        bodies.write(resp, shown(self._application, user))
 
 
 class UserLink:
@@ -126,12 +130,33 @@ class UserLink:
         bodies.write(resp, new_link(self._application, visit_of(req).actor, username), status=falcon.HTTP_201)
 
 
+class UserSecondFactor:
+    """``DELETE …/users/{username}/second-factor``."""
+
+    needs = Needs.ADMIN
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    def on_delete(self, req: falcon.Request, resp: falcon.Response, username: str) -> None:
+        """Remove the second factor of who has lost it, and end their sign-ins; ``?check=true`` only tells that."""
+        check = bool(req.get_param_as_bool("check"))
+        wanted = Wanted(second_factor="disabled")
+        change = self._application.people.put(visit_of(req).actor, username, wanted, check=check, create=False)
+        bodies.write(resp, told(change))
+
+
 _INWARD = frozenset({"credential"})
 
 
 def new_link(application: Application, actor: Actor, username: str) -> dict[str, object]:
     """Make a link and return its address and for how many seconds it is good."""
-    return {"link": application.welcome_url(application.links.issue(actor, username)), "link_seconds": LIFETIME}
+    return link_of(application, application.links.issue(actor, username))
+
+
+def link_of(application: Application, token: str) -> dict[str, object]:
+    """A link as it is handed over, this once."""
+    return {"link": application.welcome_url(token), "link_seconds": LINK_LIFETIME}
 
 
 def told(change: Change) -> dict[str, object]:
@@ -139,7 +164,17 @@ def told(change: Change) -> dict[str, object]:
     return {"changed": change.changed, "before": change.before, "after": change.after}
 
 
-def shown(user: User) -> dict[str, object]:
+def everybody(application: Application) -> list[dict[str, object]]:
+    """All accounts as the API and the CLI show them."""
+    holders = application.second_factors.holders()
+    return [_shown(user, second_factor=user.id in holders) for user in application.accounts.list()]
+
+
+def shown(application: Application, user: User) -> dict[str, object]:
     """An account as the API and the CLI show it."""
+    return _shown(user, second_factor=application.second_factors.is_enabled(user.id))
+
+
+def _shown(user: User, *, second_factor: bool) -> dict[str, object]:
     plain: dict[str, object] = msgspec.to_builtins(user)
-    return {name: value for name, value in plain.items() if name not in _INWARD}
+    return {name: value for name, value in plain.items() if name not in _INWARD} | {"has_second_factor": second_factor}

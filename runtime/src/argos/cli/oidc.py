@@ -64,8 +64,8 @@ def test(options: argparse.Namespace) -> int:
 
     with services() as here:
         edge = here.application.edge()
-        host = edge.panel_host if edge else "localhost"
-        steps = here.application.oidc.test(f"https://{host}/oidc/callback")
+        panel = here.application.panel_url(edge.panel_host if edge else "localhost")
+        steps = here.application.oidc.test(f"{panel}/oidc/callback")
     if options.json:
         print_json([{"step": step.name, "done": step.done, "message": step.message} for step in steps])
     else:

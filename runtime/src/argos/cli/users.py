@@ -9,7 +9,6 @@ from argos.cli.command_line import Commands, add_command, add_group, add_json
 from argos.cli.exits import NOT_FOUND, OK, Stop
 
 if TYPE_CHECKING:
-    from argos.accounts.model import User
     from argos.accounts.people import Wanted
 
 _PASSWORD_LIMIT = 1024
@@ -110,20 +109,22 @@ def _name_and_password(parser: argparse.ArgumentParser) -> None:
 
 def list_all(options: argparse.Namespace) -> int:
     """Print every account."""
-    from argos.api.users import shown
+    from argos.api.users import everybody
     from argos.cli.session import print_json, services
 
     with services() as here:
-        people = here.application.accounts.list()
+        people, shown = here.application.accounts.list(), everybody(here.application)
+        holders = here.application.second_factors.holders()
     if options.json:
-        print_json({"users": [shown(user) for user in people]})
+        print_json({"users": shown})
         return OK
     for user in people:
-        notes = [
-            word
-            for word, true in (("disabled", user.disabled), ("must change password", user.must_change_password))
-            if true
-        ]
+        states = (
+            ("disabled", user.disabled),
+            ("must change password", user.must_change_password),
+            ("second factor", user.id in holders),
+        )
+        notes = [word for word, true in states if true]
         groups = ",".join(user.groups) or "-"
         print(f"{user.username:<24} {user.role:<7} {user.email or '-':<32} {groups:<24} {', '.join(notes)}".rstrip())
     return OK
@@ -148,8 +149,9 @@ def create(options: argparse.Namespace) -> int:
             must_change_password=password is not None and not options.keep_password,
         )
         link = new_link(here.application, here.actor, user.username) if options.link else {}
+        answer = shown(here.application, user)
     if options.json:
-        print_json({"changed": True, "user": shown(user), **link})
+        print_json({"changed": True, "user": answer, **link})
         return OK
     print(f"{user.username}: created")
     _print_link(link)
@@ -170,17 +172,17 @@ def set_groups(options: argparse.Namespace) -> int:
     return _put(options, Wanted(groups=tuple(options.groups)), f"is in {', '.join(options.groups) or 'no group'}")
 
 
-def _put(options: argparse.Namespace, wanted: Wanted, text: str) -> int:
+def _put(options: argparse.Namespace, wanted: Wanted, text: str, *, ended: bool = True) -> int:
     from argos.api.users import told
     from argos.cli.session import print_json, services
 
     with services() as here:
-        username = here.application.accounts.get(options.username).username  # this command makes nobody
-        change = here.application.people.put(here.actor, username, wanted)
+        change = here.application.people.put(here.actor, options.username, wanted, create=False)
     if options.json:
         print_json(told(change))
     else:
-        print(f"{username}: {text}" + ("; all sign-ins ended" if change.changed else " (unchanged)"))
+        news = "; all sign-ins ended" if ended else ""
+        print(f"{options.username}: {text}" + (news if change.changed else " (unchanged)"))
     return OK
 
 
@@ -191,17 +193,18 @@ def _print_link(link: dict[str, object]) -> None:
 
 def first_admin(options: argparse.Namespace) -> int:
     """Make the first administrator; refused for ever after."""
+    from argos.api.users import shown
     from argos.cli.session import read_secret, services
 
     password = read_secret(options.password_stdin, "Password", _PASSWORD_LIMIT)
     with services() as here:
-        user = here.application.accounts.first_admin(here.actor, options.username, password)
+        user = shown(here.application, here.application.accounts.first_admin(here.actor, options.username, password))
     return _done(options, user, "created; the password must be changed at the first sign-in")
 
 
 def reset_password(options: argparse.Namespace) -> int:
     """Set another password, or make a link by which the person sets one."""
-    from argos.api.users import new_link
+    from argos.api.users import new_link, shown
     from argos.cli.session import print_json, read_secret, services
 
     if options.link:
@@ -214,63 +217,53 @@ def reset_password(options: argparse.Namespace) -> int:
         return OK
     password = read_secret(options.password_stdin, "New password", _PASSWORD_LIMIT)
     with services() as here:
-        user = here.application.accounts.reset_password(here.actor, options.username, password)
+        reset = here.application.accounts.reset_password(here.actor, options.username, password)
+        user = shown(here.application, reset)
     return _done(options, user, "has a new password, which must be changed at the next sign-in; all sign-ins ended")
 
 
 def disable_2fa(options: argparse.Namespace) -> int:
     """Remove somebody's second factor, and end their sign-ins."""
-    from argos.cli.session import print_json, services
+    from argos.accounts.people import Wanted
 
-    with services() as here:
-        there = here.application.second_factors.disable(here.actor, options.username)
-    if options.json:
-        print_json({"changed": there})
-    else:
-        done = "the second factor is off; all sign-ins ended" if there else "had no second factor"
-        print(f"{options.username}: {done}")
-    return OK
+    return _put(options, Wanted(second_factor="disabled"), "has no second factor")
 
 
 def disable(options: argparse.Namespace) -> int:
-    """Close an account."""
-    return _set_disabled(options, disabled=True)
+    """Let nobody sign in with an account."""
+    from argos.accounts.people import Wanted
+
+    return _put(options, Wanted(disabled=True), "is disabled")
 
 
 def enable(options: argparse.Namespace) -> int:
-    """Open an account again."""
-    return _set_disabled(options, disabled=False)
+    """Let a disabled account sign in again."""
+    from argos.accounts.people import Wanted
 
-
-def _set_disabled(options: argparse.Namespace, *, disabled: bool) -> int:
-    from argos.cli.session import services
-
-    with services() as here:
-        user = here.application.accounts.set_disabled(here.actor, options.username, disabled)
-    return _done(options, user, "is disabled; all sign-ins ended" if disabled else "enabled; can sign in again")
+    return _put(options, Wanted(disabled=False), "is enabled", ended=False)
 
 
 def delete(options: argparse.Namespace) -> int:
     """Remove an account."""
+    from argos.api.users import told
     from argos.cli.session import print_json, services
 
     with services() as here:
-        there = here.application.accounts.delete(here.actor, options.username)
-    if not there:
+        change = here.application.people.remove(here.actor, options.username)
+    if not change.changed:
         raise Stop(NOT_FOUND, f"user/{options.username[:64]}: no such user")
     if options.json:
-        print_json({"changed": True})
+        print_json(told(change))
     else:
         print(f"{options.username}: removed; all sign-ins ended")
     return OK
 
 
-def _done(options: argparse.Namespace, user: User, text: str) -> int:
-    from argos.api.users import shown
+def _done(options: argparse.Namespace, user: dict[str, object], text: str) -> int:
     from argos.cli.session import print_json
 
     if options.json:
-        print_json({"changed": True, "user": shown(user)})
+        print_json({"changed": True, "user": user})
     else:
-        print(f"{user.username}: {text}")
+        print(f"{user['username']}: {text}")
     return OK

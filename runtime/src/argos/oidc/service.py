@@ -9,14 +9,14 @@ import secrets
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
 from sqlalchemy import Connection, select, update
 
-from argos.audit import Actor, Audit
+from argos.audit import Actor
 from argos.edge.model import OidcSettings
 from argos.errors import ArgosError, NotFound
 from argos.oidc import tokens as verification
@@ -29,8 +29,8 @@ from argos.oidc.errors import (
     UnknownState,
 )
 from argos.oidc.exchange import Exchange
+from argos.oidc.identities import Identities
 from argos.oidc.pending import Begun, Pending, Ticket
-from argos.oidc.people import People
 from argos.oidc.policy import judge
 from argos.oidc.provider import Provider
 from argos.oidc.starts import Starts
@@ -39,12 +39,10 @@ from argos.steps import Step
 from argos.storage.tables import resources, sessions
 
 if TYPE_CHECKING:
-    from argos.epoch import EpochWriter
+    from argos.accounts.records import Records
     from argos.named_secrets import NamedSecrets
     from argos.scrub import Scrubber
     from argos.sessions.model import IssuedSession
-    from argos.sessions.store import Sessions
-    from argos.storage.engine import Storage
     from argos.vault import Vault
 
 ID_TOKEN_KEPT = 6 * 1024  # characters; a longer one is no hint, as it must fit a URL
@@ -70,29 +68,29 @@ class Arrived:
     issued: IssuedSession | None
 
 
+@dataclass(frozen=True)
+class LogoutHint:
+    """Whose session of the provider's it was, and the sealed ID token that came with it, if it was short enough."""
+
+    user_id: int
+    id_token: bytes | None = field(repr=False)
+
+
 class Oidc:
     """The relying party over one database."""
 
-    def __init__(  # noqa: PLR0917 - wired once, in the composition root
-        self,
-        storage: Storage,
-        vault: Vault,
-        audit: Audit,
-        session_store: Sessions,
-        epoch: EpochWriter,
-        named_secrets: NamedSecrets,
-        scrubber: Scrubber,
-    ) -> None:
+    def __init__(self, records: Records, vault: Vault, named_secrets: NamedSecrets, scrubber: Scrubber) -> None:
+        storage = records.storage
         self._storage = storage
         self._vault = vault
-        self._sessions = session_store
+        self._sessions = records.sessions
         self._scrubber = scrubber
         self._exchange = Exchange(named_secrets, scrubber, storage.clock)
         self._lock = threading.Lock()
         self._places = threading.Semaphore(WAITING)
         self._provider: Provider | None = None
         self.pending = Pending(storage, vault)
-        self.people = People(storage, audit, session_store, epoch)
+        self.identities = Identities(records)
         self.starts = Starts(storage.clock)
 
     def settings(self) -> OidcSettings | None:
@@ -200,12 +198,12 @@ class Oidc:
         arrival = judge(settings, claims)
         if begun.link_user is not None and begun.link_session is not None:
             actor = Actor("user", f"id {begun.link_user}", address)
-            username = self.people.link(actor, settings.issuer, arrival, begun.link_user, begun.link_session)
+            username = self.identities.link(actor, settings.issuer, arrival, begun.link_user, begun.link_session)
             return Arrived(username, begun.target, None)
         proved_at = verification.auth_time(claims, self._storage.clock.now())
         if begun.confirm_user is not None and begun.confirm_session is not None:
             return self._confirm(begun, arrival.subject, proved_at, address, user_agent)
-        user_id, username = self.people.arrive(settings.issuer, arrival, address, provision=settings.auto_provision)
+        user_id, username = self.identities.arrive(settings.issuer, arrival, address, provision=settings.auto_provision)
         issued = self._begin_session(
             settings.issuer,
             user_id,
@@ -237,19 +235,26 @@ class Oidc:
     def confirms(self, user_id: int) -> str:
         """The name of the provider that can ask this person anew who they are; empty when none can."""
         settings = self.settings()
-        able = settings is not None and settings.enabled and self.people.is_tied(settings.issuer, user_id)
+        able = settings is not None and settings.enabled and self.identities.is_tied(settings.issuer, user_id)
         return settings.name if settings is not None and able else ""
 
-    def logout_url(self, session_id: int, return_to: str) -> str | None:
-        """Where a browser signs out at the provider too (RP-Initiated Logout 1.0 §2); None when there is no such place.
+    def logout_hint(self, session_id: int) -> LogoutHint | None:
+        """What signing out at the provider takes, kept in the session's row; None for a sign-in that came otherwise.
 
-        Asked before the session is revoked. A provider that does not answer is left alone.
+        To be read before the session is revoked; the provider is not asked.
         """
         with self._storage.read() as connection:
             row = connection.execute(
                 select(sessions.c.user_id, sessions.c.provider, sessions.c.id_token).where(sessions.c.id == session_id)
             ).first()
-        if row is None or row.provider != PROVIDER:
+        return None if row is None or row.provider != PROVIDER else LogoutHint(row.user_id, row.id_token)
+
+    def logout_url(self, hint: LogoutHint | None, return_to: str) -> str | None:
+        """Where a browser signs out at the provider too (RP-Initiated Logout 1.0 §2); None when there is no such place.
+
+        Asked after the session was revoked, as the provider may take its time. One that does not answer is left alone.
+        """
+        if hint is None:
             return None
         try:
             settings = self.offered()
@@ -258,9 +263,9 @@ class Oidc:
             if not metadata.end_session_endpoint:
                 return None
             question = {"client_id": settings.client_id, "post_logout_redirect_uri": return_to}
-            if row.id_token is not None:
-                place = str(row.user_id)
-                question["id_token_hint"] = self._vault.open("sessions", "id_token", place, row.id_token).decode()
+            if hint.id_token is not None:
+                place = str(hint.user_id)
+                question["id_token_hint"] = self._vault.open("sessions", "id_token", place, hint.id_token).decode()
             return _with_query(metadata.end_session_endpoint, question)
         except ArgosError as error:
             log.info("signed out here only: %s", self._scrubber.scrub(error.message))
@@ -273,7 +278,7 @@ class Oidc:
     def _confirm(self, begun: Begun, subject: str, proved_at: int | None, address: str, user_agent: str) -> Arrived:
         """Renew the session that asked for it as freshly proved, when the provider did ask that very person anew."""
         user_id, session_id = begun.confirm_user or 0, begun.confirm_session or 0
-        if not self.people.is_tied(begun.issuer, user_id, subject):
+        if not self.identities.is_tied(begun.issuer, user_id, subject):
             raise NotAllowed("You signed in at the provider as somebody else than you are here.")
         if proved_at is None or proved_at < begun.begun_at - verification.SKEW:
             raise TokenRejected(
@@ -307,10 +312,11 @@ class Oidc:
         with self._storage.write() as connection:
             now_settings = _settings_in(connection)
             still = now_settings is not None and now_settings.enabled and now_settings.issuer == issuer
+            still = still and self.identities.is_tied_within(connection, issuer, user_id)
             if still:
                 connection.execute(update(sessions).where(sessions.c.id == issued.session.id).values(**values))
         if not still:
-            # Switched off while the provider was asked: what ended all its sign-ins did not see this one yet.
+            # Switched off or unlinked while the provider was asked: what ended its sign-ins did not see this one yet.
             self._sessions.revoke(actor, issued.session.id)
             raise NotOffered
         return issued

@@ -84,7 +84,7 @@ class Link:
         oidc = self._application.oidc
         try:
             if form.get("unlink"):
-                oidc.people.unlink(door.visit.actor, person.session.user_id)
+                oidc.identities.unlink(door.visit.actor, person.session.user_id)
                 resp.status, resp.location = falcon.HTTP_303, target if target.startswith("/") else "/"
                 return
             link = (person.session.user_id, person.session.id)

@@ -60,8 +60,7 @@ class PeopleList:
         except (Invalid, Conflict) as error:
             self._show(resp, visit, form, problems=Problems.of(error, _PLACES), status=status_of(error))
             return
-        now = self._application.clock.now()
-        show_person(resp, visit, user, now, done="The account has been created.", link=str(link))
+        show_person(resp, self._application, visit, user, done="The account has been created.", link=str(link))
 
     def _show(
         self,
@@ -80,6 +79,7 @@ class PeopleList:
             person=visit.person,
             here="/people",
             people=self._application.accounts.list(),
+            holders=self._application.second_factors.holders(),
             form={name: form.get(name, "") for name in ("username", "name", "email", "role", "groups")},
             done=done,
             problems=problems or Problems(),
@@ -96,10 +96,10 @@ class OnePerson:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, username: str) -> None:
         """Show it."""
-        show_person(resp, Door.of(req).visit, self._application.accounts.get(username), self._now())
+        show_person(resp, self._application, Door.of(req).visit, self._application.accounts.get(username))
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, username: str) -> None:
-        """Do what the form's ``do`` says: save, link, disable, enable, delete."""
+        """Do what the form's ``do`` says: save, link, reset, sign_out, no_second_factor, disable, enable, delete."""
         visit = Door.of(req).visit
         form = forms.read(req)
         user = self._application.accounts.get(username)
@@ -109,36 +109,29 @@ class OnePerson:
             user = self._application.accounts.get(username)
             typed = form if form.get("do") == "save" else None
             found = Problems.of(error, _PLACES)
-            show_person(resp, visit, user, self._now(), typed=typed, problems=found, status=status_of(error))
+            show_person(resp, self._application, visit, user, typed=typed, problems=found, status=status_of(error))
             return
         if done is None:
             resp.status = falcon.HTTP_303
             resp.location = f"/people?removed={quote(user.username, safe='')}"
             return
-        show_person(resp, visit, self._application.accounts.get(username), self._now(), done=done, link=link)
-
-    def _now(self) -> int:
-        return self._application.clock.now()
+        show_person(resp, self._application, visit, self._application.accounts.get(username), done=done, link=link)
 
     def _do(self, visit: Visit, user: User, form: dict[str, str]) -> tuple[str | None, str]:
         """Return what was done, in words (None: there is no person left to show), and a new link."""
         people = self._application.people
         match form.get("do", ""):
             case "save":
-                wanted = Wanted(
-                    name=form.get("name", "").strip(),
-                    email=form.get("email", "").strip(),
-                    role="admin" if form.get("role") == "admin" else "member",
-                    groups=groups_in(form.get("groups", "")),
-                )
-                changed = people.put(visit.actor, user.username, wanted).changed
+                changed = people.put(visit.actor, user.username, _wanted(form), create=False).changed
                 return ("Saved." if changed else "Nothing to change."), ""
             case "disable" | "enable" as word:
-                people.put(visit.actor, user.username, Wanted(disabled=word == "disable"))
+                people.put(visit.actor, user.username, Wanted(disabled=word == "disable"), create=False)
                 return ("The account is disabled." if word == "disable" else "The account is enabled again."), ""
             case "link":
                 link = new_link(self._application, visit.actor, user.username)["link"]
                 return "Link created. Earlier links no longer work.", str(link)
+            case "reset" | "sign_out" | "no_second_factor" as word:
+                return self._take_back(visit, user, word)
             case "delete" if form.get("sure") == user.username:
                 people.remove(visit.actor, user.username)
                 return None, ""
@@ -148,6 +141,38 @@ class OnePerson:
                 raise falcon.HTTPBadRequest(
                     title=forms.UNREADABLE, description="The form does not say what to do. Reload the page."
                 )
+
+    def _take_back(self, visit: Visit, user: User, word: str) -> tuple[str, str]:
+        """Take an account out of a stranger's hands, or help who has lost the phone; return as :meth:`_do`."""
+        name = user.username
+        if word == "no_second_factor":
+            wanted = Wanted(second_factor="disabled")
+            changed = self._application.people.put(visit.actor, name, wanted, create=False).changed
+            done = f"The second factor is off, and {name} is signed out everywhere."
+            return (done if changed else "There was no second factor to turn off."), ""
+        if visit.person is not None and visit.person.username == name:
+            raise Conflict("This is your own account: change your password and sign out your devices in your profile")
+        if word == "reset":
+            link = self._application.welcome_url(self._application.links.reset(visit.actor, name))
+            return f"The old password no longer works, and {name} is signed out everywhere.", link
+        ended = self._application.sessions.revoke_user(visit.actor, user.id)
+        return (f"{name} is signed out everywhere." if ended else "There were no sign-ins to end."), ""
+
+
+def _wanted(form: dict[str, str]) -> Wanted:
+    """What a person's form asks for.
+
+    APPSEC: an e-mail that an administrator declares counts as verified, so one that the form only carried along,
+    as a provider once sent it, is not declared. ``email_was`` is what the form began with.
+    """
+    email = form.get("email", "").strip()
+    means_email = email != form.get("email_was", "").strip() or bool(form.get("email_checked"))
+    return Wanted(
+        name=form.get("name", "").strip(),
+        email=email if means_email else None,
+        role="admin" if form.get("role") == "admin" else "member",
+        groups=groups_in(form.get("groups", "")),
+    )
 
 
 def groups_in(text: str) -> tuple[str, ...]:
@@ -169,9 +194,9 @@ def status_of(error: ArgosError) -> str:
 
 def show_person(
     resp: falcon.Response,
+    application: Application,
     visit: Visit,
     user: User,
-    now: int,
     *,
     done: str = "",
     link: str = "",
@@ -180,7 +205,15 @@ def show_person(
     status: str = falcon.HTTP_200,
 ) -> None:
     """Answer with one person's page; ``link`` is shown this once, ``typed`` is a form that was refused."""
-    stored = {"name": user.name, "email": user.email, "groups": ", ".join(user.groups), "role": user.role}
+    now = application.clock.now()
+    stored = {
+        "name": user.name,
+        "email": user.email,
+        "email_was": user.email,
+        "email_checked": "",
+        "groups": ", ".join(user.groups),
+        "role": user.role,
+    }
     pages.render(
         resp,
         "person.html",
@@ -190,6 +223,8 @@ def show_person(
         user=user,
         form={name: (typed or stored).get(name, "") for name in stored},
         since=Moment.of(user.created_at, now),
+        second_factor=application.second_factors.is_enabled(user.id),
+        sign_ins=len(application.sessions.list_for(user.id)),
         own=visit.person is not None and visit.person.username == user.username,
         done=done,
         link=link,

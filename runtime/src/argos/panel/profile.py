@@ -10,9 +10,10 @@ from argos.api.access import Needs
 from argos.application import Application
 from argos.panel import cookies, forms, pages
 from argos.panel.access import Door
+from argos.panel.moments import relative
 from argos.panel.second_factor import agent_of, session_of, throttled
 from argos.panel.sign_in import write_cookies
-from argos.panel.user_agents import ago, browser_name
+from argos.panel.user_agents import browser_name
 
 
 class Profile:
@@ -34,7 +35,7 @@ class Profile:
                 "id": one.id,
                 "name": browser_name(one.user_agent),
                 "address": one.address or "an unknown address",
-                "seen": ago(max(0, now - one.last_seen_at)),
+                "seen": relative(min(0, one.last_seen_at - now)),
                 "here": one.id == session.id,
                 "half": one.assurance != "full",
             }
@@ -49,7 +50,7 @@ class Profile:
             factor=self._application.second_factors.status(session.user_id),
             devices=devices,
             provider=self._application.oidc.offered_name(),
-            linked=self._application.oidc.people.is_linked(session.user_id),
+            linked=self._application.oidc.identities.is_linked(session.user_id),
         )
 
 

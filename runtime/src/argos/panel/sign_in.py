@@ -21,6 +21,8 @@ from argos.return_url import safe_return_to
 from argos.sessions.model import IssuedSession
 
 USER_AGENT_LIMIT = 256
+SET_BY_LINK = "password=set"
+"""The query of ``/login`` that lets the page say so, after a one-time link."""
 _SENT_BACK_MOST = 3
 _SENT_BACK_SECONDS = 10
 _COUNTS = frozenset("0123456789")  # str.isdigit() takes "²", which int() does not
@@ -40,7 +42,7 @@ class SignIn:
         target = safe_target(door, forms.return_url(req))
         person = door.visit.person
         if person is None:
-            show_form(resp, door, target)
+            show_form(resp, door, target, password_set=SET_BY_LINK in req.query_string.split("&"))
         elif person.full:
             self._lead_on(req, resp, door, target)
         else:
@@ -155,9 +157,11 @@ class SignOut:
         door = Door.of(req)
         onward = None
         if door.visit.person is not None:
-            session_id = door.visit.person.session.id
-            onward = self._application.oidc.logout_url(session_id, f"{door.site.origin(door.host)}/login")
+            session_id, oidc = door.visit.person.session.id, self._application.oidc
+            hint = oidc.logout_hint(session_id)
+            # Before the provider is asked anything: it may be silent for long, and this session ends now.
             self._application.sessions.revoke(door.visit.actor, session_id)
+            onward = oidc.logout_url(hint, f"{door.site.origin(door.host)}/login")
         cookies.delete_session(resp, door.site.cookie_names, door.site.cookie_domain(door.host))
         if onward is not None:
             # By a page: form-action 'self' would hold a redirect to the provider.
@@ -221,15 +225,18 @@ def show_form(
     *,
     username: str = "",
     problem: str = "",
+    password_set: bool = False,
     status: str = falcon.HTTP_200,
 ) -> None:
-    """Show the sign-in form; it names the host that the person is about to enter."""
+    """Show the sign-in form; it names the host that the person is about to enter, the panel's own too."""
     pages.render(
         resp,
         "sign_in.html",
         status=status,
         rd=target,
-        destination=urlsplit(target).hostname or "",
+        destination=urlsplit(target).hostname or door.name,
+        panel=target.startswith("/"),
+        password_set=password_set,
         username=username[:255],
         problem=problem,
         elsewhere=_elsewhere(door.site, door),

@@ -37,14 +37,3 @@ def browser_name(user_agent: str) -> str:
     if browser:
         return browser
     return f"A browser on {system}" if system else "An unknown browser"
-
-
-def ago(seconds: int) -> str:
-    """Say how long ago something was, in words: "3 minutes ago"."""
-    if seconds < 60:
-        return "just now"
-    for size, word in ((86400, "day"), (3600, "hour"), (60, "minute")):
-        if seconds >= size:
-            count = seconds // size
-            return f"{count} {word}{'' if count == 1 else 's'} ago"
-    return "just now"

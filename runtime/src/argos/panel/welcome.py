@@ -11,6 +11,7 @@ from argos.application import Application
 from argos.errors import Invalid, NotFound
 from argos.panel import forms, pages
 from argos.panel.access import Door
+from argos.panel.sign_in import SET_BY_LINK
 
 
 class Welcome:
@@ -55,7 +56,7 @@ class Welcome:
             _show(resp, token, user, "Too busy at the moment. Try again soon.", falcon.HTTP_503)
         else:
             resp.status = falcon.HTTP_303
-            resp.location = "/login"
+            resp.location = f"/login?{SET_BY_LINK}"
 
 
 def _show(resp: falcon.Response, token: str, user: User, problem: str = "", status: str = falcon.HTTP_200) -> None:

@@ -8,29 +8,33 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from argos.accounts.records import refuse_too_many
-from argos.audit import Actor, Audit
-from argos.epoch import EpochWriter
+from argos.accounts.records import Records, is_last_admin
+from argos.audit import Actor
 from argos.errors import Conflict, NotFound
 from argos.oidc.break_glass import PROVIDER
 from argos.oidc.errors import NotAllowed
 from argos.oidc.policy import Arrival
-from argos.sessions.store import Sessions
-from argos.storage.engine import Storage
-from argos.storage.tables import oidc_identities, sessions, users
+from argos.storage.tables import oidc_identities, resources, sessions, users
 
 _NOT_IN_USERNAME = re.compile(r"[^A-Za-z0-9._@-]+")
 _USERNAME_LIMIT = 64
+RESERVED = frozenset(
+    {"admin", "administrator", "anonymous", "ansible", "argos", "argos-caddy", "argos-gate", "caddy", "crowdsec"}
+    | {"daemon", "everyone", "guest", "hostmaster", "nobody", "oidc", "operator", "owner", "postmaster", "root"}
+    | {"security", "superuser", "support", "sysadmin", "system", "user", "webmaster"}
+)
+"""Names that mean somebody to upstreams, to mail or to us; a provider's newcomer gets none of them."""
 
 
-class People:
+class Identities:
     """Keeps who a provider's people are here. An e-mail never leads to an account: only (issuer, sub) does."""
 
-    def __init__(self, storage: Storage, audit: Audit, sessions: Sessions, epoch: EpochWriter) -> None:
-        self._storage = storage
-        self._audit = audit
-        self._sessions = sessions
-        self._epoch = epoch
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._storage = records.storage
+        self._audit = records.audit
+        self._sessions = records.sessions
+        self._epoch = records.epoch
 
     def arrive(self, issuer: str, arrival: Arrival, address: str, *, provision: bool) -> tuple[int, str]:
         """Return id and name of the arrival's account, making it where the operator allows that.
@@ -82,7 +86,10 @@ class People:
         return str(asked.username)
 
     def unlink(self, actor: Actor, user_id: int) -> int:
-        """Untie an account from the provider; return how many ties there were.
+        """Untie an account from the provider and end the sign-ins that came from it; return how many ties there were.
+
+        Whoever holds the account at the provider is somebody whom this person no longer believes: what they
+        have signed in already must not go on (LOG-5). Sign-ins with the password stay.
 
         Raises:
             Conflict: it has no password, and nobody could enter it any more.
@@ -95,16 +102,25 @@ class People:
                 raise Conflict(f"user/{row.username}: has no password; set one before unlinking the provider")
             gone = connection.execute(delete(oidc_identities).where(oidc_identities.c.user_id == user_id)).rowcount
             if gone:
-                self._audit.record(connection, actor, "oidc.unlink", f"user/{row.username}", before={"links": gone})
+                theirs = (sessions.c.user_id == user_id) & (sessions.c.provider == PROVIDER)
+                ended = connection.execute(delete(sessions).where(theirs)).rowcount
+                target, after = f"user/{row.username}", {"links": 0, "sessions_ended": ended}
+                self._audit.record(connection, actor, "oidc.unlink", target, before={"links": gone}, after=after)
+        if gone:
+            self._epoch.advance()
         return gone
 
     def is_tied(self, issuer: str, user_id: int, subject: str | None = None) -> bool:
         """Whether an account is tied to ``issuer``, and, if given, to that very person there."""
+        with self._storage.read() as connection:
+            return self.is_tied_within(connection, issuer, user_id, subject)
+
+    def is_tied_within(self, connection: Connection, issuer: str, user_id: int, subject: str | None = None) -> bool:
+        """As :meth:`is_tied`, inside the caller's transaction."""
         wanted = [oidc_identities.c.issuer == issuer, oidc_identities.c.user_id == user_id]
         if subject is not None:
             wanted.append(oidc_identities.c.subject == subject)
-        with self._storage.read() as connection:
-            return bool(connection.scalar(select(func.count()).select_from(oidc_identities).where(*wanted)))
+        return bool(connection.scalar(select(func.count()).select_from(oidc_identities).where(*wanted)))
 
     def is_linked(self, user_id: int) -> bool:
         """Whether an account is tied to a provider."""
@@ -130,26 +146,22 @@ class People:
         self._audit.record(connection, actor, "oidc.link", f"user/{name}", after=after)
 
     def _make(self, connection: Connection, issuer: str, arrival: Arrival, address: str) -> Row[Any]:
-        refuse_too_many(connection)
-        now = self._storage.clock.now()
-        username = _free_username(connection, arrival.username_hint)
-        role = "admin" if arrival.is_admin else "member"
-        values = {
-            "username": username,
-            "name": arrival.name,
-            "email": arrival.email,
-            "email_verified": arrival.email_verified,
-            "role": role,
-            "groups": json.dumps(list(arrival.groups or ())),
-        }
-        row = connection.execute(
-            insert(users).values(**values, provider=PROVIDER, created_at=now, updated_at=now).returning(*users.c)
-        ).one()
         actor = Actor("system", PROVIDER, address)
-        after = {**values, "groups": list(arrival.groups or ()), "provider": PROVIDER}
-        self._audit.record(connection, actor, "user.create", f"user/{username}", after=after)
-        self._tie(connection, actor, issuer, arrival.subject, row.id, username)
-        return row
+        user = self._records.insert(
+            connection,
+            actor,
+            _free_username(connection, arrival.username_hint),
+            "admin" if arrival.is_admin else "member",
+            None,
+            must_change_password=False,
+            name=arrival.name,
+            email=arrival.email,
+            email_verified=arrival.email_verified,
+            groups=arrival.groups or (),
+            provider=PROVIDER,
+        )
+        self._tie(connection, actor, issuer, arrival.subject, user.id, user.username)
+        return connection.execute(select(users).where(users.c.id == user.id)).one()
 
     def _keep_up(self, connection: Connection, row: Row[Any], arrival: Arrival, address: str) -> tuple[Row[Any], bool]:
         """Bring an account that the provider made up to date; whether rights changed, and its sign-ins thus ended."""
@@ -161,7 +173,7 @@ class People:
         if arrival.groups is not None:
             wanted["groups"] = json.dumps(list(arrival.groups))
         if arrival.is_admin is not None:
-            wanted["role"] = "admin" if arrival.is_admin or _is_last_admin(connection, row) else "member"
+            wanted["role"] = "admin" if arrival.is_admin or is_last_admin(connection, row) else "member"
         held = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for it
         before = {name: held[name] for name, value in wanted.items() if held[name] != value}
         if not before:
@@ -179,18 +191,24 @@ class People:
 
 
 def _free_username(connection: Connection, hint: str) -> str:
+    """Return a name for a newcomer that nobody has, and that gives them nothing.
+
+    APPSEC: at many providers people choose their ``preferred_username``. An upstream may know ``admin`` for its
+    administrator, and a host's rule may name a person who has no account yet, or none any more: to become them,
+    whoever wants to would only have to come first.
+    """
     wanted = _NOT_IN_USERNAME.sub("-", hint).strip("._@-")[: _USERNAME_LIMIT - 6] or "person"
     for number in range(1, 10_000):
         candidate = wanted if number == 1 else f"{wanted}-{number}"
-        if connection.execute(select(users.c.id).where(users.c.username == candidate)).first() is None:
+        if candidate.lower() not in RESERVED and not _is_taken_or_named(connection, candidate):
             return candidate
     raise Conflict("No free user name could be found for this account.")
 
 
-def _is_last_admin(connection: Connection, row: Row[Any]) -> bool:
-    if row.role != "admin":
-        return False
-    others = select(func.count()).select_from(users)
-    return not connection.scalar(
-        others.where(users.c.role == "admin", users.c.disabled.is_(False), users.c.id != row.id)
-    )
+def _is_taken_or_named(connection: Connection, username: str) -> bool:
+    """Whether somebody has this name, or a declared host's rule lists it; ASCII case aside, as the gate compares."""
+    if connection.execute(select(users.c.id).where(users.c.username == username)).first() is not None:
+        return True
+    listed = func.json_each(resources.c.spec, "$.auth.users").table_valued("value", joins_implicitly=True)
+    named = select(resources.c.name).where(resources.c.kind == "host", func.lower(listed.c.value) == username.lower())
+    return connection.execute(named).first() is not None
