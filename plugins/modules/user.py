@@ -12,8 +12,8 @@ version_added: 0.1.0
 description:
   - Declares one account. Other accounts stay as they are. Options that the task leaves out keep their values; a new
     account gets the defaults.
-  - A change of O(role), O(groups), O(disabled) or O(password) ends the person's sign-ins at once, on the panel and on
-    every protected host.
+  - A change of O(role), O(groups), O(disabled), O(password) or O(second_factor) ends the person's sign-ins at once, on
+    the panel and on every protected host.
   - The last enabled administrator cannot be removed, disabled or made a member.
 author:
   - The Argos developers (@argos-edge)
@@ -57,7 +57,7 @@ options:
   password:
     description:
       - The password. The guest itself compares it with the stored one; it is never read back or shown.
-      - A new account without a password signs in with a provider, or with C(argos user reset-password --link).
+      - A new account without a password signs in with a provider, or after the person has set one with a O(link).
     type: str
   update_password:
     description:
@@ -72,6 +72,22 @@ options:
         password. Best used with O(update_password=on_create).
     type: bool
     default: false
+  second_factor:
+    description:
+      - V(disabled) removes the person's second factor and recovery codes, for somebody who has lost both. Only the
+        person can set one up. A task that keeps this option removes a new second factor each time it runs.
+    type: str
+    choices: [disabled]
+  link:
+    description:
+      - V(on_create) creates, together with a new account, a link with which the person sets a password once, within 24
+        hours. Only the task that creates the account returns it, as RV(link).
+      - Cannot be combined with O(password).
+      - The link is a credential. Set C(no_log=true) on the task, because Ansible prints and logs the result otherwise.
+        A later task can pass it on from the registered result.
+      - The panel and C(argos user reset-password --link) create a new link for an existing account.
+    type: str
+    choices: [on_create]
 extends_documentation_fragment:
   - argos.edge.connection
   - argos.edge.attributes
@@ -104,6 +120,28 @@ EXAMPLES = r"""
     upstreams: [{url: "http://192.0.2.20:2342"}]
     auth: {required: true, groups: [family]}
 
+- name: Create an account whose password Carol sets herself; the link is not printed
+  argos.edge.user:
+    username: carol
+    email: carol@home.example
+    link: on_create
+  register: carol
+  no_log: true
+
+- name: Save the link where only you can read it, to send it to her
+  ansible.builtin.copy:
+    content: "{{ carol.link }}"
+    dest: ~/carol.link
+    mode: "0600"
+  delegate_to: localhost
+  when: carol.link is defined
+  no_log: true
+
+- name: Turn off Bob's second factor, as he has lost his phone and his recovery codes
+  argos.edge.user:
+    username: bob
+    second_factor: disabled
+
 - name: Disable an account for a while, and end its sign-ins
   argos.edge.user:
     username: bob
@@ -129,6 +167,7 @@ before:
     groups: [family]
     disabled: false
     password: "set"
+    second_factor: enabled
 after:
   description: The account as it is now, or in check mode would be; null when there is none.
   returned: when the runtime answers
@@ -142,6 +181,17 @@ after:
     groups: [family, photos]
     disabled: false
     password: "set"
+    second_factor: disabled
+link:
+  description: The address where the person sets a password once. It is a credential and cannot be read again.
+  returned: when O(link=on_create) created the account
+  type: str
+  sample: https://argos.home.example/welcome?token=43-characters
+link_seconds:
+  description: How long RV(link) works.
+  returned: when O(link=on_create) created the account
+  type: int
+  sample: 86400
 """
 
 from urllib.parse import quote
@@ -156,7 +206,8 @@ from ansible_collections.argos.edge.plugins.module_utils.admin_api import (
 )
 from ansible_collections.argos.edge.plugins.module_utils.declaration import diff_of
 
-DECLARED = ("name", "email", "role", "groups", "disabled", "password", "update_password", "must_change_password")
+SHOWN = ("name", "email", "role", "groups", "disabled")
+DECLARED = SHOWN + ("password", "update_password", "must_change_password", "second_factor", "link")
 OPTIONS = {
     "username": {"type": "str", "required": True},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -169,6 +220,8 @@ OPTIONS = {
     # When a password is set, and that another one must be chosen: neither is a secret.
     "update_password": {"type": "str", "choices": ["always", "on_create"], "default": "always", "no_log": False},
     "must_change_password": {"type": "bool", "default": False, "no_log": False},
+    "second_factor": {"type": "str", "choices": ["disabled"]},
+    "link": {"type": "str", "choices": ["on_create"]},
 }
 
 
@@ -189,13 +242,17 @@ def as_created(params):
     """Return the answer for a machine without a runtime: the account as declared."""
     if params["state"] == "absent":
         return {"changed": False, "before": None, "after": None}
-    shown = {name: params[name] for name in DECLARED[:5] if params[name] is not None}
+    shown = {name: params[name] for name in SHOWN if params[name] is not None}
     return {"changed": True, "before": None, "after": dict(shown, username=params["username"])}
 
 
 def main():
     """Plan or make one account's change."""
-    module = AnsibleModule(argument_spec=dict(CONNECTION_OPTIONS, **OPTIONS), supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec=dict(CONNECTION_OPTIONS, **OPTIONS),
+        supports_check_mode=True,
+        mutually_exclusive=[("password", "link")],
+    )
     try:
         answer = change(AdminApi(module.params["socket"]), module.params, module.check_mode)
     except RuntimeAbsent as error:

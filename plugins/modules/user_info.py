@@ -10,7 +10,8 @@ module: user_info
 short_description: Read the accounts of an edge
 version_added: 0.1.0
 description:
-  - Returns who may sign in, with role and groups. It never contains a password or its hash.
+  - Returns who may sign in, with role, groups and whether they have a second factor. It never contains a password or
+    its hash.
 author:
   - The Argos developers (@argos-edge)
 options:
@@ -33,6 +34,10 @@ EXAMPLES = r"""
 - name: Fail if anybody but alice is an administrator
   ansible.builtin.assert:
     that: people.users | selectattr('role', 'eq', 'admin') | map(attribute='username') == ['alice']
+
+- name: Stop if an administrator has no second factor
+  ansible.builtin.assert:
+    that: people.users | selectattr('role', 'eq', 'admin') | rejectattr('has_second_factor') | list | length == 0
 
 - name: Read one account; the list is empty if there is none
   argos.edge.user_info:
@@ -57,6 +62,7 @@ users:
       must_change_password: false
       disabled: false
       has_password: true
+      has_second_factor: false
       created_at: 1800000000
       updated_at: 1800000000
 """
