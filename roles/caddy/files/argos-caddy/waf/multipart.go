@@ -43,10 +43,11 @@ type multipartBody struct {
 	err       error
 }
 
-// newMultipartBody returns nil for anything that the engine would not parse as multipart/form-data.
+// newMultipartBody returns nil for anything that the engine would not parse as a form of parts: rule 10013 makes it read
+// multipart/related and the like so, as Rack does.
 func newMultipartBody(in *inspection) *multipartBody {
 	contentType := in.r.Header.Get("Content-Type")
-	if !strings.HasPrefix(strings.TrimSpace(strings.ToLower(contentType)), "multipart/form-data") {
+	if !strings.HasPrefix(strings.TrimSpace(strings.ToLower(contentType)), "multipart/") {
 		return nil
 	}
 	_, params, err := mime.ParseMediaType(contentType)
