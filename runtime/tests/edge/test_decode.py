@@ -237,6 +237,21 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"raw_handlers": [{"handler": "subroute", "routes": [{"match": [{"file": {"root": "/etc"}}], "handle": []}]}]},
         "raw_handlers[0]",
     ),
+    *(
+        ({"raw_handlers": [{"handler": "subroute", **routes}]}, "raw_handlers[0]")
+        for matchers in (
+            [{"expression": "ph(req, 'file./run/credentials/x').startsWith('a')"}],
+            [{"expression": {"expr": "file({'root': '/etc'})", "name": "x"}}],
+            [{"path": ["/a"]}, {"not": [{"expression": "ph(req, 'env.HOME') != ''"}]}],
+            [{"not": [{"not": [{"file": {}}]}]}],
+            [{"no_such_matcher": {}}],
+        )
+        for routes in (
+            {"routes": [{"match": matchers}]},
+            {"ROUTES": [{"Match": matchers}]},  # Caddy reads its own members so too
+            {"errors": {"routes": [{"match": matchers}]}},
+        )
+    ),
     ({"rules": [{"priority": 1, "action": {"type": "forward"}}]}, "rules[0].action.upstreams"),
     (
         {"rules": [{"priority": 1, "action": {"type": "forward", "upstreams": [{"url": "http://127.0.0.1:2019"}]}}]},

@@ -7,9 +7,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+from argos.errors import Invalid
 from edge_rig import EchoUpstream, Edge, Gate
 from private_upstreams import TlsUpstream
 from waiting import until
@@ -472,6 +474,27 @@ def test_raw_handlers_run_before_the_upstream_and_are_told_of(edge: Edge, echo: 
     unrestricted = {"handler": "static_response", "body": "{env.PLANTED_SECRET}"}
     declare(edge, echo, raw_handlers=[unrestricted], raw_unrestricted=True)
     assert edge.ask(HOST).body == b"value-of-the-environment"
+
+
+def test_a_raw_handler_compares_the_request_with_matchers_that_reach_nothing_else(
+    edge: Edge, echo: EchoUpstream, tmp_path: Path
+) -> None:
+    """CEL reads a file bit by bit without one brace."""
+    planted = tmp_path / "planted"
+    planted.write_text("a secret")
+    answer = [{"handler": "static_response", "status_code": 299, "body": "matched"}]
+
+    def subroute(**matchers: Any) -> list[dict[str, Any]]:
+        return [{"handler": "subroute", "routes": [{"match": [matchers], "handle": answer}]}]
+
+    reading = subroute(expression=f"ph(req, 'file.{planted}').startsWith('a')")
+    with pytest.raises(Invalid) as refused:
+        declare(edge, echo, raw_handlers=reading)
+    assert "the matcher 'expression'" in str(refused.value)
+    declare(edge, echo, raw_handlers=reading, raw_unrestricted=True)
+    assert edge.ask(HOST).status == 299, "what it would have read"
+    declare(edge, echo, raw_handlers=subroute(path=["/a*"], **{"not": [{"header": {"X-A": ["1"]}}]}))
+    assert [edge.ask(HOST, "/ab").status, edge.ask(HOST, "/ab", "X-A: 1\r\n").status] == [299, 200]
 
 
 def test_all_guards_hold_together(edge: Edge, echo: EchoUpstream, gate: Gate) -> None:
