@@ -678,6 +678,15 @@ options:
         - Maximum concurrent requests, including WebSockets. Further requests get status 503.
         - The default is V(512).
         type: int
+      max_concurrent_per_client:
+        description:
+        - How many of O(hosts.max_concurrent) one client may have under way, an IPv4 address or an IPv6 /64, so
+          that nobody holds a host by sending slowly. The next request of that client gets 503. C(0) is all of them,
+          as is any number that is not lower.
+        - A browser asks for up to 100 pictures at once, each open WebSocket counts, and all who share an address
+          (a household, an undeclared proxy in front) share this.
+        - The default is V(256).
+        type: int
       body_limit:
         description:
         - Largest request body in bytes. V(0) means no limit. A larger one gets status 413.

@@ -207,6 +207,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"path_limits": [{"requests": 1, "window": 1}]}, "path_limits[0].path"),
     ({"path_limits": [{"path": ["login"], "requests": 1, "window": 1}]}, "path_limits[0].path[0]"),
     ({"max_concurrent": 0}, "max_concurrent"),
+    ({"max_concurrent_per_client": -1}, "max_concurrent_per_client"),
     ({"body_limit": -1}, "body_limit"),
     ({"request_headers": {"add": {"X-Auth-User": "root"}}}, "request_headers.add.X-Auth-User"),
     ({"keep_headers": ["X-Auth-User"]}, "keep_headers[0]"),
