@@ -102,6 +102,23 @@ def test_a_hosts_second_name_has_a_certificate_and_the_same_log_switch() -> None
     assert all('"log_skip": true' in json.dumps(routes) for routes in names.values())
 
 
+def test_what_began_under_an_old_configuration_goes_on_for_hours() -> None:
+    config = rendered(host())
+    (proxy,) = [handler for handler in handlers(config, "reverse_proxy") if "stream_close_delay" in handler]
+    assert (config["apps"]["http"]["grace_period"], proxy["stream_close_delay"]) == ("8h", "8h")
+
+
+def test_one_client_has_a_share_of_a_hosts_slots() -> None:
+    def slots(**more: Any) -> dict[str, Any]:
+        (found,) = [found for found in handlers(rendered(host(**more)), "host_slots") if found["host"] != "panel"]
+        return found
+
+    assert slots() == {"handler": "host_slots", "host": "a.home.example", "limit": 512, "per_client": 256}
+    assert slots(max_concurrent_per_client=8)["per_client"] == 8
+    assert "per_client" not in slots(max_concurrent_per_client=0)
+    assert "per_client" not in slots(max_concurrent=256)
+
+
 def test_guards_stand_in_their_order() -> None:
     everything = host(
         auth={"required": True},

@@ -35,6 +35,7 @@ from waiting import until
 PANEL = "argos.home.example"
 ACTOR = Actor("cli", "test")
 DOWNLOAD = 40 * 1024 * 1024  # more than all buffers on the way hold
+HALF = 100_000  # bytes
 IDENTITY = ("X-Auth-User", "X-Auth-Email", "X-Auth-Name", "X-Auth-Provider")
 
 
@@ -87,7 +88,7 @@ class EchoHandler(BaseHTTPRequestHandler):
     upstream: EchoUpstream
 
     def answer(self) -> None:
-        """Any; ``/held`` waits for the test, ``/events``, ``/download``, ``/cut``, ``/hints`` are as they say."""
+        """Any request; ``/held`` waits for the test, the others are what they say."""
         path = urlsplit(self.path).path
         self.upstream.seen(path, self.headers.get("Host", ""))
         if path == "/held":
@@ -100,6 +101,9 @@ class EchoHandler(BaseHTTPRequestHandler):
             return
         if path == "/cut":
             self.cut()
+            return
+        if path == "/halves":
+            self.halves()
             return
         if path == "/hints":
             self.wfile.write(b"HTTP/1.1 103 Early Hints\r\nSet-Cookie: argos_session=planted\r\n\r\n")
@@ -145,6 +149,15 @@ class EchoHandler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"0123456789")
         self.close_connection = True
+
+    def halves(self) -> None:
+        """One half, and the other when the test says so."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(2 * HALF))
+        self.end_headers()
+        self.wfile.write(bytes(HALF))
+        self.upstream.held.wait(60)
+        self.wfile.write(bytes(HALF))
 
     def read_body(self) -> int:
         """Read the body and count it; trailers are merged into the headers, as some servers do."""
@@ -268,6 +281,7 @@ class Edge:
     within: list[str] = field(default_factory=list)
     """A command that runs Caddy, such as ``unshare``; none: it runs by itself."""
     renewal_check: str = ""
+    linger: str = "8h"
 
     def __post_init__(self) -> None:
         run = self.place / "run"
@@ -283,6 +297,7 @@ class Edge:
             storage_dir=str(self.place / "storage"),
             edge_dir=str(self.place / "edge"),
             renewal_check=self.renewal_check,
+            linger=self.linger,
             access_log=str(self.place / "access.log"),
             waf_log=str(self.place / "waf.log"),
         )
@@ -351,7 +366,11 @@ class Edge:
         """End Caddy."""
         if self.caddy is not None:
             (self.caddy.kill if kill else self.caddy.terminate)()
-            self.caddy.wait(60)
+            try:
+                self.caddy.wait(15)
+            except subprocess.TimeoutExpired:  # it waits for what is under way, and systemd does not wait with it
+                self.caddy.kill()
+                self.caddy.wait(60)
             self.caddy = None
 
     def apply(self, hosts: list[dict[str, Any]], **document: Any) -> Outcome:

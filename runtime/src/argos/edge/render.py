@@ -56,7 +56,7 @@ def render(state: State, context: RenderContext, *, fallback: bool = False) -> d
             "http": {
                 "http_port": context.http_port,
                 "https_port": context.https_port,
-                "grace_period": "1m",
+                "grace_period": context.linger,  # HTTP/3 ends what is still under way then; HTTP/1.1 and 2 let it be
                 "servers": {
                     "edge": server.secure(secure, panel if panel_secure else None, certificates),
                     "plain": server.plain(plain, redirected, panel if panel and not panel_secure else None),
