@@ -189,6 +189,11 @@ class EchoHandler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 512  # as real servers have it; Python's own 5 refuses a browser's connections
+
+
 class EchoUpstream:
     """An upstream on a port of its own, that remembers what it was asked for.
 
@@ -202,8 +207,7 @@ class EchoUpstream:
         self.held = threading.Event()
         self.held.set()
         handler = type("Handler", (EchoHandler,), {"upstream": self})
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.server.daemon_threads = True
+        self.server = _Server(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
     @property

@@ -76,10 +76,15 @@ def test_a_client_that_sends_slowly_takes_a_host_from_nobody(edge: Edge, echo: E
     host |= {"max_concurrent": TAKEN, "max_concurrent_per_client": TAKEN // 2}
     edge.apply([host], edge={"tls": {"mode": "off"}, "trusted_proxies": ["192.0.2.99"]})
     with contextlib.ExitStack() as open_connections:
-        slow = [open_connections.enter_context(connection(edge, "127.0.0.3")) for _number in range(SLOW)]
-        for stream in slow:
+
+        def refused() -> bool:
+            stream = open_connections.enter_context(connection(edge, "127.0.0.3"))
             with contextlib.suppress(ConnectionError):
                 stream.sendall(post(1 << 20, b"a", OPEN))
-        until(lambda: status(edge, "127.0.0.3", OPEN) == 503)
+            return status(edge, "127.0.0.3", OPEN) == 503
+
+        for _number in range(SLOW):
+            refused()
+        until(refused)  # one of those that asked may have had the last place meanwhile
         assert status(edge, "127.0.0.2", OPEN) == 200
     until(lambda: status(edge, "127.0.0.3", OPEN) == 200)
