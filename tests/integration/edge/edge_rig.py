@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import socket
@@ -102,6 +103,9 @@ class EchoHandler(BaseHTTPRequestHandler):
         if path == "/cut":
             self.cut()
             return
+        if path == "/leak":
+            self.leak()
+            return
         if path == "/halves":
             self.halves()
             return
@@ -149,6 +153,18 @@ class EchoHandler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"0123456789")
         self.close_connection = True
+
+    def leak(self) -> None:
+        """A database's error, compressed for whoever takes it so."""
+        body = b"You have an error in your SQL syntax; check the manual that corresponds to your MySQL server version"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        if "gzip" in self.headers.get("Accept-Encoding", ""):
+            body = gzip.compress(body)
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     def halves(self) -> None:
         """One half, and the other when the test says so."""

@@ -326,6 +326,26 @@ func TestAFieldThatOnlySomeParsersFindIsRefused(t *testing.T) {
 	}
 }
 
+func TestTheEngineReadsTheSameOfAFormEachTime(t *testing.T) {
+	h := serve(t, "On", nil).h
+	const want = "--xyz\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.jpg\"\r\nContent-Transfer-Encoding: binary\r\n" +
+		"Content-Type: image/jpeg\r\nX-A: 1\r\nX-A: 2\r\n\r\n"
+	body := strings.Replace(want, "\r\n\r\n", "\r\n\r\nJPEG\r\n--xyz--\r\n", 1)
+	for range 50 {
+		r := httptest.NewRequest("POST", "/", strings.NewReader(body))
+		r.Header.Set("Content-Type", "multipart/form-data; boundary=xyz")
+		in := h.begin(r)
+		b := newMultipartBody(in)
+		if err := b.advance(); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.skeleton.String(); got != want+"\r\n" {
+			t.Fatalf("%q", got)
+		}
+		_ = in.tx.Close()
+	}
+}
+
 func TestFormsAsBrowsersAndClientsWriteThemPass(t *testing.T) {
 	e := serve(t, "On", nil)
 	for name, body := range map[string]string{

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -164,8 +166,8 @@ func (b *multipartBody) advance() error {
 	}
 	before := b.skeleton.Len()
 	fmt.Fprintf(&b.skeleton, "--%s\r\n", b.boundary)
-	for name, values := range part.Header {
-		for _, v := range values {
+	for _, name := range slices.Sorted(maps.Keys(part.Header)) { // what the engine reads of a body is the same each time
+		for _, v := range part.Header[name] {
 			fmt.Fprintf(&b.skeleton, "%s: %s\r\n", name, v)
 		}
 	}
