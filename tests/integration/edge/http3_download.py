@@ -25,7 +25,9 @@ class Download(QuicConnectionProtocol):
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         stream = self._quic.get_next_available_stream_id()
         pseudo = {":method": "GET", ":scheme": "https", ":authority": host, ":path": path}
-        self.h3.send_headers(stream, [(name.encode(), value.encode()) for name, value in pseudo.items()], end_stream=True)
+        self.h3.send_headers(
+            stream, [(name.encode(), value.encode()) for name, value in pseudo.items()], end_stream=True
+        )
         self.transmit()
         return self.ended
 

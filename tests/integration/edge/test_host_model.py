@@ -461,6 +461,16 @@ def test_an_upstream_clears_its_own_site_only(edge: Edge, echo: EchoUpstream) ->
     assert edge.ask(HOST, "/answer?clear-site-data=%22*%22").all("Clear-Site-Data") == []
 
 
+def test_a_host_that_is_not_logged_is_not_logged_on_port_80_either(edge: Edge, echo: EchoUpstream) -> None:
+    quiet = {"name": HOST, "upstreams": [{"url": echo.url}], "access_log": False, "www": "add"}
+    edge.apply([quiet, {"name": "other.home.example", "upstreams": [{"url": echo.url}]}], edge=NETWORK)
+    for name in (HOST, f"www.{HOST}", "other.home.example"):
+        assert edge.ask(name, "/asked", plain=True).status == 308
+        assert edge.ask(name, "/asked").status in (200, 308)
+    until(lambda: len(edge.log_lines()) >= 2)
+    assert {line["request"]["host"] for line in edge.log_lines()} == {"other.home.example"}
+
+
 def test_raw_handlers_run_before_the_upstream_and_are_told_of(edge: Edge, echo: EchoUpstream) -> None:
     raw = {"handler": "headers", "request": {"set": {"X-Raw": ["{http.request.method}"], "X-Auth-User": ["root"]}}}
     outcome = edge.apply([{"name": HOST, "upstreams": [{"url": echo.url}], "raw_handlers": [raw]}])
