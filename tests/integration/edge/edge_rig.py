@@ -94,20 +94,15 @@ class EchoHandler(BaseHTTPRequestHandler):
         self.upstream.seen(path, self.headers.get("Host", ""))
         if path == "/held":
             self.upstream.held.wait(60)
-        if path == "/events":
-            self.events()
-            return
-        if path == "/download":
-            self.download()
-            return
-        if path == "/cut":
-            self.cut()
-            return
-        if path == "/leak":
-            self.leak()
-            return
-        if path == "/halves":
-            self.halves()
+        special = {
+            "/cut": self.cut,
+            "/download": self.download,
+            "/events": self.events,
+            "/halves": self.halves,
+            "/leak": self.leak,
+        }
+        if path in special:
+            special[path]()
             return
         if path == "/hints":
             self.wfile.write(b"HTTP/1.1 103 Early Hints\r\nSet-Cookie: argos_session=planted\r\n\r\n")

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
+from urllib.parse import urlsplit
 
 import msgspec
 from sqlalchemy import Connection
@@ -24,6 +25,7 @@ from argos.edge.context import RenderContext, context_of
 from argos.edge.credentials import BOUNCER_KEY, write_credentials
 from argos.edge.crosscheck import crosscheck
 from argos.edge.decode.kinds import KINDS
+from argos.edge.lapi_address import lapi_url
 from argos.edge.model import SETTINGS, Document
 from argos.edge.plan import Change, Plan, State
 from argos.edge.refusals import explained
@@ -278,7 +280,8 @@ class ApplyEngine:
         if break_glass.ends_sign_ins(state, planned.state):
             planned = msgspec.structs.replace(planned, warnings=(*planned.warnings, break_glass.SIGNED_OUT))
         if planned.changed:
-            ports = {self._context.panel_port, 2019}
+            lapi = urlsplit(lapi_url(planned.state.crowdsec.lapi_url, self._context.lapi_url)).port
+            ports = {self._context.panel_port, 2019, *([lapi] if lapi else [])}
             errors = crosscheck(planned.state, self._context.mode, {*self._secrets.names(), *pending}, ports)
             now = self._storage.clock.now()
             errors += own_certificates.errors_of(planned.changes, planned.state, self._secrets.reveal, now)

@@ -10,6 +10,7 @@ from argos.edge import access_log, client_network, error_pages, proxying, rate_l
 from argos.edge.certificates import EVENTS, Named, connection_policies, root_files, secured, tls_app
 from argos.edge.context import RenderContext
 from argos.edge.host_routes import host_routes
+from argos.edge.lapi_address import lapi_url
 from argos.edge.model import CrowdsecSettings, Host, Tls
 from argos.edge.plan import State
 from argos.edge.proxy_presets import proxy_ranges
@@ -217,7 +218,7 @@ def _crowdsec_app(crowdsec: CrowdsecSettings, context: RenderContext) -> dict[st
         return {}
     return {
         "crowdsec": {
-            "api_url": crowdsec.lapi_url,
+            "api_url": lapi_url(crowdsec.lapi_url, context.lapi_url),
             "api_key": context.credential("crowdsec-bouncer-key"),
             "interval": "10s",
             "state_file": context.crowdsec_state,

@@ -9,7 +9,7 @@ from argos.edge.decode.values import networks
 from argos.edge.fields import Fields
 from argos.edge.model import EdgeSettings, SessionSettings, Settings
 from argos.edge.names import host_name_problem
-from argos.edge.oidc_settings import decode_oidc
+from argos.edge.decode.oidc import decode_oidc
 from argos.edge.proxy_presets import PROXY_PRESETS
 from argos.errors import FieldError
 
