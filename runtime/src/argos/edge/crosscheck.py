@@ -112,7 +112,8 @@ def _tls_errors(state: State, edge: EdgeSettings, mode: Mode) -> Iterator[FieldE
         if host.tls is not None:
             yield from _reference_errors(f"host/{host.name}", host.tls, providers, certificates)
         for name in host.names():
-            yield from _certificate_errors(f"host/{host.name}", name, host.tls or edge.tls, certificates)
+            tls = host.tls.beside(edge.tls) if host.tls else edge.tls
+            yield from _certificate_errors(f"host/{host.name}", name, tls, certificates)
 
 
 def _reference_errors(
@@ -129,7 +130,7 @@ def _reference_errors(
 def _certificate_errors(resource: str, name: str, tls: Tls, certificates: Mapping[str, str]) -> Iterator[FieldError]:
     if tls.mode == "auto" and name.startswith("*.") and tls.challenge != "dns":
         # RFC 8555 §7.1.3 lets a CA ask for DNS, and Let's Encrypt does for each wildcard.
-        problem = f"is {tls.challenge}, and {name!r} is a wildcard"
+        problem = f"is {tls.challenge or 'http'}, and {name!r} is a wildcard"
         yield FieldError(resource, "tls.challenge", problem, "dns, with a dns_provider")
     if tls.mode == "manual" and tls.certificate in certificates:
         chain = chains.read(certificates[tls.certificate])

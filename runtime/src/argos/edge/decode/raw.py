@@ -22,8 +22,8 @@ MAX_DEPTH = 24
 _REACHES_OUT = re.compile(r"\{[\s{\\]*(?:file|env|system)\s*\.", re.IGNORECASE)
 # They answer, or change what they were given; none opens a file, a socket or the gate's variables.
 _HARMLESS = frozenset({"encode", "error", "headers", "request_body", "rewrite", "static_response", "subroute"})
-# They compare the request with what stands in them, where a placeholder has braces. Not ``file``, and not ``expression``:
-# CEL evaluates placeholders without any, as in ph(req, 'file./etc/passwd'), and has every other matcher as a function.
+# They compare the request with what stands in them, where a placeholder has braces. Not ``file``, nor ``expression``:
+# CEL evaluates placeholders without any, as in ph(req, 'file./etc/passwd'), and has every matcher as a function.
 _COMPARING = frozenset({
     "client_ip", "header", "header_regexp", "host", "method", "not", "path", "path_regexp", "protocol", "query",
     "remote_ip", "tls", "url_pattern", "vars", "vars_regexp",
