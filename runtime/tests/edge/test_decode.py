@@ -333,6 +333,8 @@ def test_a_wrong_field_is_named(bad: dict[str, Any], field: str) -> None:
         "http://LOCALHOST:2019",
         "http://localhost.:2019",
         "http://a.localhost:8080",
+        "http://ip6-localhost:8080",
+        "http://ip6-loopback:8080",
         "http://0.0.0.0:8080",
         "http://[::1]:8080",
         "http://[::]:9080",

@@ -14,7 +14,7 @@ from argos.edge import client_network, cookies
 from argos.edge.context import RenderContext
 from argos.edge.decode import decode_document
 from argos.edge.model import FixedResponse, Headers, Host, Match, Redirect, Rule, Upstream
-from argos.edge.placeholders import ALLOWED, operator_text
+from argos.edge.placeholders import ALLOWED, literal_text, operator_text
 from argos.edge.plan import State, plan
 from argos.edge.render import render
 from hypothesis import given
@@ -277,6 +277,17 @@ BRACED = st.text(alphabet="{}\\a.", max_size=30) | st.text(max_size=30)
 @given(BRACED)
 def test_an_operators_text_comes_out_as_it_went_in(text: str) -> None:
     assert caddy_replaces(operator_text(text)) == text
+
+
+@given(st.lists(BRACED | st.sampled_from(ALLOWED), max_size=6).map("".join))
+def test_a_text_in_html_comes_out_as_it_went_in_whatever_it_names(text: str) -> None:
+    assert caddy_replaces(literal_text(text)) == text
+
+
+def test_a_maintenance_page_says_nothing_of_the_request() -> None:
+    config = rendered(host(maintenance={"enabled": True, "text": "See {http.request.uri.path}"}))
+    (page,) = [found for found in handlers(config, "static_response") if found.get("status_code") == 503]
+    assert "See \\{http.request.uri.path\\}" in page["body"]
 
 
 @given(st.lists(BRACED | st.sampled_from(ALLOWED), max_size=6).map("".join))

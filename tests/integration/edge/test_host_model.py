@@ -461,6 +461,27 @@ def test_an_upstream_clears_its_own_site_only(edge: Edge, echo: EchoUpstream) ->
     assert edge.ask(HOST, "/answer?clear-site-data=%22*%22").all("Clear-Site-Data") == []
 
 
+@pytest.mark.threat("ING-2")
+def test_a_blocked_path_is_blocked_in_every_spelling_that_an_upstream_may_take_for_it(
+    edge: Edge, echo: EchoUpstream
+) -> None:
+    blocked = rule({"type": "block"}, path=["/admin", "/admin/*"])
+    limit = {"path": ["/login"], "requests": 1, "window": 3600}
+    declare(edge, echo, rules=[blocked], path_limits=[limit])
+    for path in ("/admin", "//admin/x", "/;/admin", "/admin;a=b/x", "/%2e/admin", "/x/%252e%252e/admin", "/%5cadmin"):
+        assert (path, edge.ask(HOST, path).status) == (path, 403)
+    for path in ("/", "/administration", "/x;y/z", "/100%25"):
+        assert (path, edge.ask(HOST, path).status) == (path, 200)
+    assert [edge.ask(HOST, path).status for path in ("/login", "/;/login", "//login")] == [200, 429, 429]
+
+
+def test_a_maintenance_page_says_nothing_that_the_request_says(edge: Edge, echo: EchoUpstream) -> None:
+    declare(edge, echo, maintenance={"enabled": True, "text": "Not here: {http.request.uri.path}"})
+    page = edge.ask(HOST, "/%3Cscript%3Ealert(1)%3C/script%3E")
+    assert page.status == 503
+    assert b"Not here: {http.request.uri.path}" in page.body
+
+
 def test_a_host_that_is_not_logged_is_not_logged_on_port_80_either(edge: Edge, echo: EchoUpstream) -> None:
     quiet = {"name": HOST, "upstreams": [{"url": echo.url}], "access_log": False, "www": "add"}
     edge.apply([quiet, {"name": "other.home.example", "upstreams": [{"url": echo.url}]}], edge=NETWORK)

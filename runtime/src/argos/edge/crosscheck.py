@@ -22,7 +22,11 @@ Mode = Literal["behind_caddy", "lan"]
 
 
 def crosscheck(
-    state: State, mode: Mode, secrets: Collection[str] = (), our_ports: Collection[int] = ()
+    state: State,
+    mode: Mode,
+    secrets: Collection[str] = (),
+    our_ports: Collection[int] = (),
+    panel_at: Collection[tuple[str, int]] = (),
 ) -> list[FieldError]:
     """Everything that does not fit together in ``state``.
 
@@ -31,6 +35,7 @@ def crosscheck(
         mode: of this guest.
         secrets: names that have a value.
         our_ports: loopback ports of our own services, never an upstream.
+        panel_at: addresses and ports where the panel listens beside loopback, in lan; never an upstream either.
     """
     hosts = state.hosts()
     edge = state.edge
@@ -49,7 +54,7 @@ def crosscheck(
     errors.extend(_tls_errors(state, edge, mode))
     for host in hosts:
         errors.extend(_host_errors(host, edge, mode))
-        errors.extend(_upstream_errors(host, ports))
+        errors.extend(_upstream_errors(host, ports, panel_at))
     return errors
 
 
@@ -183,12 +188,14 @@ def _secret_errors(state: State, secrets: Collection[str]) -> Iterator[FieldErro
                     )
 
 
-def _upstream_errors(host: Host, ports: Collection[int]) -> Iterator[FieldError]:
+def _upstream_errors(host: Host, ports: Collection[int], panel_at: Collection[tuple[str, int]]) -> Iterator[FieldError]:
     for place, upstreams in host.groups():
         for index, upstream in enumerate(upstreams):
             parts = urlsplit(upstream.url)
             name = parts.hostname or ""
-            if parts.port in ports and is_loopback(name, parse_address(name)):
+            address = parse_address(name)
+            ours = parts.port in ports and is_loopback(name, address)
+            if ours or (str(address), parts.port) in panel_at:
                 yield FieldError(
                     f"host/{host.name}",
                     f"{place}[{index}].url",

@@ -7,7 +7,7 @@ from typing import Any
 
 from argos.edge import error_pages
 from argos.edge.model import Host, Maintenance
-from argos.edge.placeholders import operator_text
+from argos.edge.placeholders import literal_text
 from argos.private_networks import PRIVATE
 
 
@@ -31,7 +31,7 @@ def _not_from(networks: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _maintenance_page(maintenance: Maintenance) -> dict[str, Any]:
-    lines = "<br>".join(operator_text(html.escape(line)) for line in maintenance.text.split("\n"))
+    lines = "<br>".join(literal_text(html.escape(line)) for line in maintenance.text.split("\n"))
     return {
         "handler": "static_response",
         "status_code": 503,
