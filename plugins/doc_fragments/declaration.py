@@ -61,14 +61,14 @@ options:
                 - 'off'
               email:
                 description:
-                - Contact address for the ACME account.
+                - Contact address for the ACME account. Defaults to that of the edge's settings.
                 type: str
               challenge:
                 description:
                 - How to prove to the ACME CA that the name is yours.
                 - V(http) needs port 80 reachable from the CA, V(tls-alpn) port 443, V(dns) neither. A wildcard
                   needs V(dns).
-                - The default is V(http).
+                - Defaults to that of the edge's settings, together with their DNS provider, and then to V(http).
                 type: str
                 choices:
                 - http
@@ -139,7 +139,7 @@ options:
             - Address of CrowdSec's local API (LAPI), with its port. One on another machine must be C(https://),
               with a certificate that the guest trusts, because the bouncer's key and the machine's password are
               sent there.
-            - The default is V(http://127.0.0.1:8080).
+            - Defaults to the one on this machine (C(argos_runtime_lapi_url) of the playbook).
             type: str
           whitelist:
             description:
@@ -680,11 +680,12 @@ options:
         type: int
       max_concurrent_per_client:
         description:
-        - How many of O(hosts.max_concurrent) one client may have under way, an IPv4 address or an IPv6 /64, so
-          that nobody holds a host by sending slowly. The next request of that client gets 503. C(0) is all of them,
-          as is any number that is not lower.
-        - A browser asks for up to 100 pictures at once, each open WebSocket counts, and all who share an address
-          (a household, an undeclared proxy in front) share this.
+        - How many of O(hosts.max_concurrent) one client may use at a time, so that nobody can block a host by sending
+          slowly. Further requests of that client get status 503. V(0), or a number that is not lower, means all
+          of them.
+        - A client is an IPv4 address or an IPv6 /64. A browser requests up to 100 images at once, every open WebSocket
+          counts, and everybody behind one address shares this, such as a household or a proxy that is not a trusted
+          one.
         - The default is V(256).
         type: int
       body_limit:
@@ -710,14 +711,14 @@ options:
             - 'off'
           email:
             description:
-            - Contact address for the ACME account.
+            - Contact address for the ACME account. Defaults to that of the edge's settings.
             type: str
           challenge:
             description:
             - How to prove to the ACME CA that the name is yours.
             - V(http) needs port 80 reachable from the CA, V(tls-alpn) port 443, V(dns) neither. A wildcard needs
               V(dns).
-            - The default is V(http).
+            - Defaults to that of the edge's settings, together with their DNS provider, and then to V(http).
             type: str
             choices:
             - http
@@ -1099,7 +1100,8 @@ options:
         description:
         - Handlers in Caddy's JSON syntax, run just before the upstreams. Argos does not check what they do.
         - Without O(hosts.raw_unrestricted), only C(encode), C(error), C(headers), C(request_body), C(rewrite),
-          C(static_response) and C(subroute) are allowed, and no placeholders for files or the environment.
+          C(static_response) and C(subroute) are allowed, no placeholders for files or the environment, and neither
+          of the matchers C(expression) and C(file), which reach them too.
         type: list
         elements: dict
       raw_unrestricted:
@@ -1304,6 +1306,7 @@ options:
       response:
         description:
         - Inspect responses too. This costs memory and time, and holds each response back until it is complete.
+        - Upstreams are asked for uncompressed responses. One that compresses anyway is not inspected.
         - The default is V(false).
         type: bool
 """
