@@ -40,16 +40,25 @@ LISTS = (
 )
 
 
-def suite(place: Path) -> list[str]:
-    """The command that runs the suite, built by the Go that builds Caddy."""
+def go(*arguments: str) -> None:
+    """Run the Go that builds Caddy on the suite's runner."""
     sys.path.insert(0, str(ROOT / "roles/caddy/files"))
     import build as caddy_build
 
-    go = caddy_build.go_on_path()
-    command = go[0] if go else caddy_build.install_go(Path.home() / ".cache/argos/caddy")
+    found = caddy_build.go_on_path()
+    command = found[0] if found else caddy_build.install_go(Path.home() / ".cache/argos/caddy")
+    subprocess.run([command, *arguments], cwd=ROOT / "tests/crs", check=True)
+
+
+def suite(place: Path) -> list[str]:
+    """The command that runs the suite."""
     binary = place / "crs-suite"  # beside no other checkout's: they run at the same time
-    subprocess.run([command, "build", "-trimpath", "-o", str(binary), "."], cwd=ROOT / "tests/crs", check=True)
+    go("build", "-trimpath", "-o", str(binary), ".")
     return [str(binary)]
+
+
+def test_the_runner_tells_what_failed_from_what_it_could_not_ask() -> None:
+    go("test", ".")
 
 
 def answer_to_any_name(edge: Edge, kept: int) -> None:
