@@ -415,6 +415,7 @@ func TestAWordAnywhereInTheTypeHidesNoBody(t *testing.T) {
 		"image/png; type=application/json":                                          escaped,
 		"image/png;type=\"application/json\"":                                       escaped,
 		"application/octet-stream; type=application/xml":                            xml,
+		"application/octet-stream; type=openxml":                                    xml,
 		"image/jpeg; type=application/x-www-form-urlencoded":                        attackForm,
 		"image/jpeg; type=multipart/form-data; boundary=xyz":                        related,
 		"text/plain; type=application/json":                                         escaped,
@@ -435,7 +436,7 @@ func TestAWordAnywhereInTheTypeHidesNoBody(t *testing.T) {
 			t.Errorf("%s in detect: %d", contentType, got)
 		}
 	}
-	for _, ev := range detect.events(t, 15) {
+	for _, ev := range detect.events(t, 16) {
 		if !ev.WouldBlock {
 			t.Errorf("detect's event does not say that block would have refused: %+v", ev)
 		}
@@ -454,6 +455,7 @@ func TestATypeThatAnExclusionLetsPassIsInspected(t *testing.T) {
 	}{
 		"honest parts":     {"multipart/related; type=xop; boundary=xyz", related("by the sea"), 200},
 		"attack in a part": {"multipart/related; type=xop; boundary=xyz", related(sqli), 403},
+		"office document":  {"application/vnd.openxmlformats-officedocument.wordprocessingml.document", "PK\x03\x04" + string(binary[:4096]), 200},
 		"honest JSON":      {"application/vnd.my-app.v2+json", `{"a": 1}`, 200},
 		"attack in JSON":   {"application/vnd.my-app.v2+json", `{"q": "1\u0027 \u0055NION \u0053ELECT username, password FROM users-- -"}`, 403},
 		"attack in XML":    {"application/atom+xml", "<a><b>1&#39; &#85;NION &#83;ELECT username, password FROM users-- -</b></a>", 403},
