@@ -61,14 +61,14 @@ options:
                 - 'off'
               email:
                 description:
-                - Contact address for the ACME account.
+                - Contact address for the ACME account. Defaults to that of the edge's settings.
                 type: str
               challenge:
                 description:
                 - How to prove to the ACME CA that the name is yours.
                 - V(http) needs port 80 reachable from the CA, V(tls-alpn) port 443, V(dns) neither. A wildcard
                   needs V(dns).
-                - The default is V(http).
+                - Defaults to that of the edge's settings, together with their DNS provider, and then to V(http).
                 type: str
                 choices:
                 - http
@@ -139,7 +139,7 @@ options:
             - Address of CrowdSec's local API (LAPI), with its port. One on another machine must be C(https://),
               with a certificate that the guest trusts, because the bouncer's key and the machine's password are
               sent there.
-            - The default is V(http://127.0.0.1:8080).
+            - Defaults to the one on this machine (C(argos_runtime_lapi_url) of the playbook).
             type: str
           whitelist:
             description:
@@ -678,6 +678,16 @@ options:
         - Maximum concurrent requests, including WebSockets. Further requests get status 503.
         - The default is V(512).
         type: int
+      max_concurrent_per_client:
+        description:
+        - How many of O(hosts.max_concurrent) one client may use at a time, so that nobody can block a host by sending
+          slowly. Further requests of that client get status 503. V(0), or a number that is not lower, means all
+          of them.
+        - A client is an IPv4 address or an IPv6 /64. A browser requests up to 100 images at once, every open WebSocket
+          counts, and everybody behind one address shares this, such as a household or a proxy that is not a trusted
+          one.
+        - The default is V(256).
+        type: int
       body_limit:
         description:
         - Largest request body in bytes. V(0) means no limit. A larger one gets status 413.
@@ -701,14 +711,14 @@ options:
             - 'off'
           email:
             description:
-            - Contact address for the ACME account.
+            - Contact address for the ACME account. Defaults to that of the edge's settings.
             type: str
           challenge:
             description:
             - How to prove to the ACME CA that the name is yours.
             - V(http) needs port 80 reachable from the CA, V(tls-alpn) port 443, V(dns) neither. A wildcard needs
               V(dns).
-            - The default is V(http).
+            - Defaults to that of the edge's settings, together with their DNS provider, and then to V(http).
             type: str
             choices:
             - http
@@ -1090,7 +1100,8 @@ options:
         description:
         - Handlers in Caddy's JSON syntax, run just before the upstreams. Argos does not check what they do.
         - Without O(hosts.raw_unrestricted), only C(encode), C(error), C(headers), C(request_body), C(rewrite),
-          C(static_response) and C(subroute) are allowed, and no placeholders for files or the environment.
+          C(static_response) and C(subroute) are allowed, no placeholders for files or the environment, and neither
+          of the matchers C(expression) and C(file), which reach them too.
         type: list
         elements: dict
       raw_unrestricted:
@@ -1295,6 +1306,7 @@ options:
       response:
         description:
         - Inspect responses too. This costs memory and time, and holds each response back until it is complete.
+        - Upstreams are asked for uncompressed responses. One that compresses anyway is not inspected.
         - The default is V(false).
         type: bool
 """

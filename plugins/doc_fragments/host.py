@@ -359,6 +359,15 @@ options:
     - Maximum concurrent requests, including WebSockets. Further requests get status 503.
     - The default is V(512).
     type: int
+  max_concurrent_per_client:
+    description:
+    - How many of O(max_concurrent) one client may use at a time, so that nobody can block a host by sending slowly.
+      Further requests of that client get status 503. V(0), or a number that is not lower, means all of them.
+    - A client is an IPv4 address or an IPv6 /64. A browser requests up to 100 images at once, every open WebSocket
+      counts, and everybody behind one address shares this, such as a household or a proxy that is not a trusted
+      one.
+    - The default is V(256).
+    type: int
   body_limit:
     description:
     - Largest request body in bytes. V(0) means no limit. A larger one gets status 413.
@@ -382,13 +391,13 @@ options:
         - 'off'
       email:
         description:
-        - Contact address for the ACME account.
+        - Contact address for the ACME account. Defaults to that of the edge's settings.
         type: str
       challenge:
         description:
         - How to prove to the ACME CA that the name is yours.
         - V(http) needs port 80 reachable from the CA, V(tls-alpn) port 443, V(dns) neither. A wildcard needs V(dns).
-        - The default is V(http).
+        - Defaults to that of the edge's settings, together with their DNS provider, and then to V(http).
         type: str
         choices:
         - http
@@ -769,7 +778,8 @@ options:
     description:
     - Handlers in Caddy's JSON syntax, run just before the upstreams. Argos does not check what they do.
     - Without O(raw_unrestricted), only C(encode), C(error), C(headers), C(request_body), C(rewrite), C(static_response)
-      and C(subroute) are allowed, and no placeholders for files or the environment.
+      and C(subroute) are allowed, no placeholders for files or the environment, and neither of the matchers C(expression)
+      and C(file), which reach them too.
     type: list
     elements: dict
   raw_unrestricted:

@@ -102,6 +102,7 @@ options:
   response:
     description:
     - Inspect responses too. This costs memory and time, and holds each response back until it is complete.
+    - Upstreams are asked for uncompressed responses. One that compresses anyway is not inspected.
     - The default is V(false).
     type: bool
   owner:

@@ -431,6 +431,9 @@ _HOST = {
     "max_concurrent": {
         "type": "int"
     },
+    "max_concurrent_per_client": {
+        "type": "int"
+    },
     "body_limit": {
         "type": "int"
     },

@@ -1,5 +1,6 @@
 // The OWASP Core Rule Set's own regression suite, run against an edge: every request test, each on its own, by the library
-// of go-ftw, which the rule set's makers use. It prints one JSON object: how many ran, and which failed.
+// of go-ftw, which the rule set's makers use. It prints one JSON object: how many ran, which failed and why, and which had
+// to be asked again and why.
 package main
 
 import (
@@ -19,10 +20,9 @@ import (
 	"github.com/corazawaf/coraza-coreruleset/v4/tests"
 	schema "github.com/coreruleset/ftw-tests-schema/v2/types"
 	"github.com/coreruleset/go-ftw/v2/config"
-	"github.com/coreruleset/go-ftw/v2/output"
-	"github.com/coreruleset/go-ftw/v2/runner"
 	"github.com/coreruleset/go-ftw/v2/test"
 	"github.com/rs/zerolog"
+	ftwlog "github.com/rs/zerolog/log"
 )
 
 var (
@@ -36,7 +36,7 @@ var (
 
 func main() {
 	flag.Parse()
-	zerolog.SetGlobalLevel(zerolog.Disabled)
+	zerolog.SetGlobalLevel(zerolog.DebugLevel)
 	listener := &http.Server{Addr: *upstream, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 	})}
@@ -50,10 +50,13 @@ func main() {
 	settings := &config.RunnerConfig{LogFilePath: translated, LogMarkerHeaderName: config.DefaultLogMarkerHeaderName,
 		MaxMarkerRetries: 200, MaxMarkerLogLines: 500, RunMode: config.DefaultRunMode, ReadTimeout: 5 * time.Second,
 		TestOverride: config.FTWTestOverride{Overrides: config.Overrides{DestAddr: &host}}}
+	said := &findings{}
+	ftwlog.Logger = zerolog.New(said)
 	result := struct {
-		Ran    int      `json:"ran"`
-		Failed []string `json:"failed"`
-	}{Failed: []string{}}
+		Ran        int                 `json:"ran"`
+		Failed     map[string]string   `json:"failed"`
+		AskedAgain map[string][]string `json:"asked_again"`
+	}{Failed: map[string]string{}, AskedAgain: map[string][]string{}}
 	check(fs.WalkDir(tests.FS, ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || !strings.HasPrefix(path, "REQUEST-") {
 			return err
@@ -72,12 +75,12 @@ func main() {
 				to = kept
 			}
 			settings.TestOverride.Overrides.Port = to
-			alone := *file
-			alone.Tests = []schema.Test{one}
-			done, err := runner.Run(settings, []*test.FTWTest{&alone}, output.NewOutput("quiet", io.Discard))
-			if err != nil || done.Stats.TotalFailed() > 0 {
-				result.Failed = append(result.Failed, one.IdString())
-				fmt.Fprintln(os.Stderr, one.IdString(), err)
+			o := attempt(settings, *file, one, said)
+			if o.reason != "" {
+				result.Failed[one.IdString()] = o.reason
+			}
+			if len(o.broken) > 0 {
+				result.AskedAgain[one.IdString()] = o.broken
 			}
 		}
 		return nil

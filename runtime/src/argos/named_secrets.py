@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,13 +12,13 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from argos.audit import Actor, Audit
 from argos.errors import Conflict, FieldError, Invalid, NotFound
 from argos.scrub import Scrubber
+from argos.secret_name import LONGEST, RULE, is_secret_name
 from argos.storage.engine import Storage
 from argos.storage.tables import named_secrets
 from argos.vault import Vault
 
 VALUE_LIMIT = 64 * 1024  # bytes of UTF-8
 MOST = 1000
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 
 
 @dataclass(frozen=True)
@@ -153,15 +152,14 @@ def _refuse_too_many(connection: Connection, name: str) -> None:
 
 def _check(name: str, value: str) -> None:
     errors = []
-    if not _NAME.match(name):
-        expected = "1 to 63 of a-z, 0-9 and '-', not beginning with '-'"
-        errors.append(FieldError(f"secret/{name[:63]}", "name", "is not allowed", expected))
+    if not is_secret_name(name):
+        errors.append(FieldError(f"secret/{name[:LONGEST]}", "name", "is not allowed", RULE))
     try:
         size = len(value.encode())
     except UnicodeEncodeError:
         size = -1
     if not 0 < size <= VALUE_LIMIT:
         problem = "is empty" if size == 0 else "is not Unicode" if size < 0 else f"has {size} bytes"
-        errors.append(FieldError(f"secret/{name[:63]}", "value", problem, f"1 to {VALUE_LIMIT} bytes of UTF-8"))
+        errors.append(FieldError(f"secret/{name[:LONGEST]}", "value", problem, f"1 to {VALUE_LIMIT} bytes of UTF-8"))
     if errors:
         raise Invalid(errors)

@@ -85,7 +85,9 @@ AUTH = some(
     ),
 ).map(lambda found: {"required": True, **found})
 SESSION = st.integers(1, 8760).flatmap(
-    lambda absolute: some(absolute_hours=st.just(absolute), idle_hours=st.integers(1, min(absolute, 168)))
+    lambda absolute: st.fixed_dictionaries(
+        {"absolute_hours": st.just(absolute), "idle_hours": st.integers(1, min(absolute, 168))}
+    )
 )
 CROWDSEC = some(
     enabled=st.booleans(),

@@ -146,6 +146,7 @@ def host(draw: st.DrawFn, name: str) -> dict[str, Any]:
                 rate_limit=limit(),
                 path_limits=st.lists(st.builds(lambda one, path: {**one, "path": [path]}, limit(), PATH), max_size=2),
                 max_concurrent=st.integers(1, 1000),
+                max_concurrent_per_client=st.integers(0, 1000),
                 body_limit=st.integers(0, 1 << 40),
                 request_headers=headers(TEXT | SECRET),
                 response_headers=headers(TEXT),

@@ -92,6 +92,14 @@ def test_an_upstream_on_the_declared_lapi_or_our_ports_is_refused() -> None:
     assert errors_of([one]) == []
 
 
+def test_in_lan_the_panel_is_no_upstream_by_the_machines_own_address_either() -> None:
+    declared = {"name": "a.home.example", "upstreams": [{"url": "http://192.0.2.7:9080"}]}
+    state = plan(State(), decode_document({"settings": {"edge": EDGE}, "hosts": [declared]})).state
+    at = [("192.0.2.7", 9080), ("2001:db8::7", 9080)]
+    assert [error.field for error in crosscheck(state, "lan", panel_at=at)] == ["upstreams[0].url"]
+    assert crosscheck(state, "lan", panel_at=at[1:]) == []
+
+
 def test_a_rule_must_not_forward_to_our_own_services_either() -> None:
     crowdsec = {"lapi_url": "http://127.0.0.1:6060"}
     action = {"type": "forward", "upstreams": [{"url": "http://10.0.0.5:80"}, {"url": "http://localhost:6060"}]}

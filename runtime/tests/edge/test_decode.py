@@ -207,6 +207,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"path_limits": [{"requests": 1, "window": 1}]}, "path_limits[0].path"),
     ({"path_limits": [{"path": ["login"], "requests": 1, "window": 1}]}, "path_limits[0].path[0]"),
     ({"max_concurrent": 0}, "max_concurrent"),
+    ({"max_concurrent_per_client": -1}, "max_concurrent_per_client"),
     ({"body_limit": -1}, "body_limit"),
     ({"request_headers": {"add": {"X-Auth-User": "root"}}}, "request_headers.add.X-Auth-User"),
     ({"keep_headers": ["X-Auth-User"]}, "keep_headers[0]"),
@@ -236,6 +237,21 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (
         {"raw_handlers": [{"handler": "subroute", "routes": [{"match": [{"file": {"root": "/etc"}}], "handle": []}]}]},
         "raw_handlers[0]",
+    ),
+    *(
+        ({"raw_handlers": [{"handler": "subroute", **routes}]}, "raw_handlers[0]")
+        for matchers in (
+            [{"expression": "ph(req, 'file./run/credentials/x').startsWith('a')"}],
+            [{"expression": {"expr": "file({'root': '/etc'})", "name": "x"}}],
+            [{"path": ["/a"]}, {"not": [{"expression": "ph(req, 'env.HOME') != ''"}]}],
+            [{"not": [{"not": [{"file": {}}]}]}],
+            [{"no_such_matcher": {}}],
+        )
+        for routes in (
+            {"routes": [{"match": matchers}]},
+            {"ROUTES": [{"Match": matchers}]},  # Caddy reads its own members so too
+            {"errors": {"routes": [{"match": matchers}]}},
+        )
     ),
     ({"rules": [{"priority": 1, "action": {"type": "forward"}}]}, "rules[0].action.upstreams"),
     (
@@ -317,6 +333,8 @@ def test_a_wrong_field_is_named(bad: dict[str, Any], field: str) -> None:
         "http://LOCALHOST:2019",
         "http://localhost.:2019",
         "http://a.localhost:8080",
+        "http://ip6-localhost:8080",
+        "http://ip6-loopback:8080",
         "http://0.0.0.0:8080",
         "http://[::1]:8080",
         "http://[::]:9080",

@@ -14,7 +14,7 @@ from argos.edge import client_network, cookies
 from argos.edge.context import RenderContext
 from argos.edge.decode import decode_document
 from argos.edge.model import FixedResponse, Headers, Host, Match, Redirect, Rule, Upstream
-from argos.edge.placeholders import ALLOWED, operator_text
+from argos.edge.placeholders import ALLOWED, literal_text, operator_text
 from argos.edge.plan import State, plan
 from argos.edge.render import render
 from hypothesis import given
@@ -100,6 +100,23 @@ def test_a_hosts_second_name_has_a_certificate_and_the_same_log_switch() -> None
     names = hosts_of(servers(config)["edge"])
     assert sorted(names) == ["blog.home.example", "www.blog.home.example"]
     assert all('"log_skip": true' in json.dumps(routes) for routes in names.values())
+
+
+def test_what_began_under_an_old_configuration_goes_on_for_hours() -> None:
+    config = rendered(host())
+    (proxy,) = [handler for handler in handlers(config, "reverse_proxy") if "stream_close_delay" in handler]
+    assert (config["apps"]["http"]["grace_period"], proxy["stream_close_delay"]) == ("8h", "8h")
+
+
+def test_one_client_has_a_share_of_a_hosts_slots() -> None:
+    def slots(**more: Any) -> dict[str, Any]:
+        (found,) = [found for found in handlers(rendered(host(**more)), "host_slots") if found["host"] != "panel"]
+        return found
+
+    assert slots() == {"handler": "host_slots", "host": "a.home.example", "limit": 512, "per_client": 256}
+    assert slots(max_concurrent_per_client=8)["per_client"] == 8
+    assert "per_client" not in slots(max_concurrent_per_client=0)
+    assert "per_client" not in slots(max_concurrent=256)
 
 
 def test_guards_stand_in_their_order() -> None:
@@ -260,6 +277,17 @@ BRACED = st.text(alphabet="{}\\a.", max_size=30) | st.text(max_size=30)
 @given(BRACED)
 def test_an_operators_text_comes_out_as_it_went_in(text: str) -> None:
     assert caddy_replaces(operator_text(text)) == text
+
+
+@given(st.lists(BRACED | st.sampled_from(ALLOWED), max_size=6).map("".join))
+def test_a_text_in_html_comes_out_as_it_went_in_whatever_it_names(text: str) -> None:
+    assert caddy_replaces(literal_text(text)) == text
+
+
+def test_a_maintenance_page_says_nothing_of_the_request() -> None:
+    config = rendered(host(maintenance={"enabled": True, "text": "See {http.request.uri.path}"}))
+    (page,) = [found for found in handlers(config, "static_response") if found.get("status_code") == 503]
+    assert "See \\{http.request.uri.path\\}" in page["body"]
 
 
 @given(st.lists(BRACED | st.sampled_from(ALLOWED), max_size=6).map("".join))

@@ -186,6 +186,39 @@ def test_the_environments_ca_stands_before_the_hosts_and_that_before_the_edges()
     assert issuers == {"https://env.example/dir"}
 
 
+def acme_of(state: State, name: str) -> dict[str, Any]:
+    policies = render(state, RenderContext())["apps"]["tls"]["automation"]["policies"]
+    (issuer,) = next(policy["issuers"] for policy in policies if name in policy["subjects"])
+    assert issuer["module"] == "acme"
+    return dict(issuer)
+
+
+def test_what_a_host_leaves_out_of_how_a_ca_is_asked_is_the_edges() -> None:
+    edge = {"mode": "internal", "email": "me@home.example", "challenge": "dns", "dns_provider": "cf"}
+    hosts = [
+        host("plain.home.example", mode="auto"),
+        host("*.home.example", mode="auto"),
+        host("own.home.example", mode="auto", email="you@home.example", challenge="http"),
+        host("aws.home.example", mode="auto", challenge="dns", dns_provider="aws"),
+        host("off.home.example", mode="internal"),
+    ]
+    state = state_of(*hosts, edge=edge, dns_providers=[CLOUDFLARE, ROUTE53])
+    assert crosscheck(state, "behind_caddy", ["known"]) == []
+    plain, own, aws = (acme_of(state, f"{name}.home.example") for name in ("plain", "own", "aws"))
+    assert (plain["email"], plain["challenges"]["dns"]["provider"]["name"]) == ("me@home.example", "cloudflare")
+    assert acme_of(state, "*.home.example") == plain
+    assert (own["email"], own["challenges"]["http"], "dns" in own["challenges"]) == (
+        "you@home.example",
+        {"alternate_port": 80},
+        False,
+    )
+    assert (aws["email"], aws["challenges"]["dns"]["provider"]["name"]) == ("me@home.example", "route53")
+    of_hosts = {declared.name: declared.tls for declared in state.hosts()}
+    assert of_hosts["plain.home.example"] == decode_document({"hosts": hosts[:1]}).hosts[0].tls, (
+        "the plan says what was said"
+    )
+
+
 def test_no_key_and_no_token_is_rendered() -> None:
     hosts = [
         host("*.home.example", mode="auto", challenge="dns", dns_provider="cf"),

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from argos.edge.decode import decode_document
+from argos.edge.decode.oidc import OidcSwitch
 from argos.edge.model import OidcSettings
-from argos.edge.oidc_settings import OidcSwitch
 from argos.errors import Invalid
 from argos.oidc.errors import NotAllowed
 from argos.oidc.policy import judge

@@ -132,6 +132,18 @@ def test_a_value_that_caddy_does_not_have_yet_is_a_warning(application: Applicat
     assert secrets.set(ACTOR, "photos-token", "Bearer one").warnings == ()
 
 
+def test_a_value_too_short_to_be_blanked_out_is_a_warning(application: Application) -> None:
+    secrets = application.declared_secrets
+    for short in ("12345", " 12345 \n"):
+        (foreseen,) = secrets.would_set("pin", short).warnings
+        (told,) = secrets.set(ACTOR, "pin", short).warnings
+        assert told == foreseen
+        assert "fewer than 6 characters" in told
+        assert "12345" not in told
+        assert secrets.set(ACTOR, "pin", short).warnings == ()
+    assert secrets.set(ACTOR, "pin", "123456").warnings == ()
+
+
 def browser(application: Application) -> testing.TestClient:
     issued = application.sessions.begin(Actor("user", "root-admin"), application.accounts.get("root-admin").id, "::1")
     return testing.TestClient(

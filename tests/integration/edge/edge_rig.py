@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import socket
@@ -35,6 +36,7 @@ from waiting import until
 PANEL = "argos.home.example"
 ACTOR = Actor("cli", "test")
 DOWNLOAD = 40 * 1024 * 1024  # more than all buffers on the way hold
+HALF = 100_000  # bytes
 IDENTITY = ("X-Auth-User", "X-Auth-Email", "X-Auth-Name", "X-Auth-Provider")
 
 
@@ -87,19 +89,20 @@ class EchoHandler(BaseHTTPRequestHandler):
     upstream: EchoUpstream
 
     def answer(self) -> None:
-        """Any; ``/held`` waits for the test, ``/events``, ``/download``, ``/cut``, ``/hints`` are as they say."""
+        """Any request; ``/held`` waits for the test, the others are what they say."""
         path = urlsplit(self.path).path
         self.upstream.seen(path, self.headers.get("Host", ""))
         if path == "/held":
             self.upstream.held.wait(60)
-        if path == "/events":
-            self.events()
-            return
-        if path == "/download":
-            self.download()
-            return
-        if path == "/cut":
-            self.cut()
+        special = {
+            "/cut": self.cut,
+            "/download": self.download,
+            "/events": self.events,
+            "/halves": self.halves,
+            "/leak": self.leak,
+        }
+        if path in special:
+            special[path]()
             return
         if path == "/hints":
             self.wfile.write(b"HTTP/1.1 103 Early Hints\r\nSet-Cookie: argos_session=planted\r\n\r\n")
@@ -146,6 +149,27 @@ class EchoHandler(BaseHTTPRequestHandler):
         self.wfile.write(b"0123456789")
         self.close_connection = True
 
+    def leak(self) -> None:
+        """A database's error, compressed for whoever takes it so."""
+        body = b"You have an error in your SQL syntax; check the manual that corresponds to your MySQL server version"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        if "gzip" in self.headers.get("Accept-Encoding", ""):
+            body = gzip.compress(body)
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def halves(self) -> None:
+        """One half, and the other when the test says so."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(2 * HALF))
+        self.end_headers()
+        self.wfile.write(bytes(HALF))
+        self.upstream.held.wait(60)
+        self.wfile.write(bytes(HALF))
+
     def read_body(self) -> int:
         """Read the body and count it; trailers are merged into the headers, as some servers do."""
         if self.headers.get("Transfer-Encoding") != "chunked":
@@ -176,6 +200,11 @@ class EchoHandler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 512  # as real servers have it; Python's own 5 refuses a browser's connections
+
+
 class EchoUpstream:
     """An upstream on a port of its own, that remembers what it was asked for.
 
@@ -189,8 +218,7 @@ class EchoUpstream:
         self.held = threading.Event()
         self.held.set()
         handler = type("Handler", (EchoHandler,), {"upstream": self})
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.server.daemon_threads = True
+        self.server = _Server(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
     @property
@@ -268,6 +296,7 @@ class Edge:
     within: list[str] = field(default_factory=list)
     """A command that runs Caddy, such as ``unshare``; none: it runs by itself."""
     renewal_check: str = ""
+    linger: str = "8h"
 
     def __post_init__(self) -> None:
         run = self.place / "run"
@@ -283,6 +312,7 @@ class Edge:
             storage_dir=str(self.place / "storage"),
             edge_dir=str(self.place / "edge"),
             renewal_check=self.renewal_check,
+            linger=self.linger,
             access_log=str(self.place / "access.log"),
             waf_log=str(self.place / "waf.log"),
         )
@@ -351,7 +381,11 @@ class Edge:
         """End Caddy."""
         if self.caddy is not None:
             (self.caddy.kill if kill else self.caddy.terminate)()
-            self.caddy.wait(60)
+            try:
+                self.caddy.wait(15)
+            except subprocess.TimeoutExpired:  # it waits for what is under way, and systemd does not wait with it
+                self.caddy.kill()
+                self.caddy.wait(60)
             self.caddy = None
 
     def apply(self, hosts: list[dict[str, Any]], **document: Any) -> Outcome:

@@ -7,9 +7,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+from argos.errors import Invalid
 from edge_rig import EchoUpstream, Edge, Gate
 from private_upstreams import TlsUpstream
 from waiting import until
@@ -459,6 +461,37 @@ def test_an_upstream_clears_its_own_site_only(edge: Edge, echo: EchoUpstream) ->
     assert edge.ask(HOST, "/answer?clear-site-data=%22*%22").all("Clear-Site-Data") == []
 
 
+@pytest.mark.threat("ING-2")
+def test_a_blocked_path_is_blocked_in_every_spelling_that_an_upstream_may_take_for_it(
+    edge: Edge, echo: EchoUpstream
+) -> None:
+    blocked = rule({"type": "block"}, path=["/admin", "/admin/*"])
+    limit = {"path": ["/login"], "requests": 1, "window": 3600}
+    declare(edge, echo, rules=[blocked], path_limits=[limit])
+    for path in ("/admin", "//admin/x", "/;/admin", "/admin;a=b/x", "/%2e/admin", "/x/%252e%252e/admin", "/%5cadmin"):
+        assert (path, edge.ask(HOST, path).status) == (path, 403)
+    for path in ("/", "/administration", "/x;y/z", "/100%25"):
+        assert (path, edge.ask(HOST, path).status) == (path, 200)
+    assert [edge.ask(HOST, path).status for path in ("/login", "/;/login", "//login")] == [200, 429, 429]
+
+
+def test_a_maintenance_page_says_nothing_that_the_request_says(edge: Edge, echo: EchoUpstream) -> None:
+    declare(edge, echo, maintenance={"enabled": True, "text": "Not here: {http.request.uri.path}"})
+    page = edge.ask(HOST, "/%3Cscript%3Ealert(1)%3C/script%3E")
+    assert page.status == 503
+    assert b"Not here: {http.request.uri.path}" in page.body
+
+
+def test_a_host_that_is_not_logged_is_not_logged_on_port_80_either(edge: Edge, echo: EchoUpstream) -> None:
+    quiet = {"name": HOST, "upstreams": [{"url": echo.url}], "access_log": False, "www": "add"}
+    edge.apply([quiet, {"name": "other.home.example", "upstreams": [{"url": echo.url}]}], edge=NETWORK)
+    for name in (HOST, f"www.{HOST}", "other.home.example"):
+        assert edge.ask(name, "/asked", plain=True).status == 308
+        assert edge.ask(name, "/asked").status in (200, 308)
+    until(lambda: len(edge.log_lines()) >= 2)
+    assert {line["request"]["host"] for line in edge.log_lines()} == {"other.home.example"}
+
+
 def test_raw_handlers_run_before_the_upstream_and_are_told_of(edge: Edge, echo: EchoUpstream) -> None:
     raw = {"handler": "headers", "request": {"set": {"X-Raw": ["{http.request.method}"], "X-Auth-User": ["root"]}}}
     outcome = edge.apply([{"name": HOST, "upstreams": [{"url": echo.url}], "raw_handlers": [raw]}])
@@ -472,6 +505,27 @@ def test_raw_handlers_run_before_the_upstream_and_are_told_of(edge: Edge, echo: 
     unrestricted = {"handler": "static_response", "body": "{env.PLANTED_SECRET}"}
     declare(edge, echo, raw_handlers=[unrestricted], raw_unrestricted=True)
     assert edge.ask(HOST).body == b"value-of-the-environment"
+
+
+def test_a_raw_handler_compares_the_request_with_matchers_that_reach_nothing_else(
+    edge: Edge, echo: EchoUpstream, tmp_path: Path
+) -> None:
+    """CEL reads a file bit by bit without one brace."""
+    planted = tmp_path / "planted"
+    planted.write_text("a secret")
+    answer = [{"handler": "static_response", "status_code": 299, "body": "matched"}]
+
+    def subroute(**matchers: Any) -> list[dict[str, Any]]:
+        return [{"handler": "subroute", "routes": [{"match": [matchers], "handle": answer}]}]
+
+    reading = subroute(expression=f"ph(req, 'file.{planted}').startsWith('a')")
+    with pytest.raises(Invalid) as refused:
+        declare(edge, echo, raw_handlers=reading)
+    assert "the matcher 'expression'" in str(refused.value)
+    declare(edge, echo, raw_handlers=reading, raw_unrestricted=True)
+    assert edge.ask(HOST).status == 299, "what it would have read"
+    declare(edge, echo, raw_handlers=subroute(path=["/a*"], **{"not": [{"header": {"X-A": ["1"]}}]}))
+    assert [edge.ask(HOST, "/ab").status, edge.ask(HOST, "/ab", "X-A: 1\r\n").status] == [299, 200]
 
 
 def test_all_guards_hold_together(edge: Edge, echo: EchoUpstream, gate: Gate) -> None:

@@ -97,3 +97,15 @@ def test_a_false_positive_passes_after_its_exclusion_and_nothing_else_does(edge:
     ):
         assert status(edge, name, path, "POST", sent) == 403, (name, path)
     assert json.dumps(outcome.changes[0].after).count("942100") == 1
+
+
+@pytest.mark.threat("ING-2")
+def test_an_answer_is_inspected_though_upstream_and_client_would_compress_it(edge: Edge, echo: EchoUpstream) -> None:
+    compressing = host("one", echo, {"policy": "both"}) | {"compression": True}
+    edge.apply([compressing, host("blind", echo, {"mode": "block"})], waf_policies=[{"name": "both", "response": True}])
+    wants = HEADERS + "Accept-Encoding: gzip\r\n"
+    assert edge.ask("one.home.example", "/leak", wants, plain=True).status == 403
+    unread = edge.ask("blind.home.example", "/leak", wants, plain=True)
+    assert (unread.status, unread.one("Content-Encoding")) == (200, "gzip")
+    honest = edge.ask("one.home.example", "/" + "x" * 900, wants, plain=True)
+    assert (honest.status, honest.one("Content-Encoding")) == (200, "gzip"), "by the edge itself"

@@ -8,14 +8,11 @@ from pathlib import Path
 
 from argos.doctor.finding import Finding
 from argos.log_tail import tail
+from argos.private_networks import PRIVATE
 
 _TAIL = 256 * 1024
 _ENOUGH = 20
-# What CrowdSec's whitelist exempts. Not ipaddress's is_private: that counts the documentation ranges too.
-_EXEMPT = tuple(
-    ipaddress.ip_network(network)
-    for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7", "::1/128", "fe80::/10")
-)
+_EXEMPT = tuple(ipaddress.ip_network(network) for network in PRIVATE)  # by CrowdSec's whitelist
 
 
 def check_clients(access_log: Path) -> Finding:

@@ -15,6 +15,7 @@ from argos.doctor.key import check_key
 from argos.doctor.mail import check_mail
 from argos.doctor.neighbours import check_caddy, check_gate
 from argos.doctor.record import check_record
+from argos.edge.lapi_address import lapi_url
 from argos.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,6 +67,6 @@ def _check_crowdsec(settings: Settings, lapi: Lapi | None, *, sound: bool) -> li
                 "Set it to true, unless something else in front of this edge bans attackers.",
             )
         ]
-    url = str(declared.get("lapi_url") or settings.lapi_url)
+    url = lapi_url(declared.get("lapi_url"), settings.lapi_url)
     enforced = check_lapi(url, settings.credentials_dir / "crowdsec-bouncer-key", settings.caddy_socket)
     return [enforced, *([check_machine(settings, lapi)] if sound else [])]

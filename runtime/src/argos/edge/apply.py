@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
+from urllib.parse import urlsplit
 
 import msgspec
 from sqlalchemy import Connection
@@ -24,6 +25,7 @@ from argos.edge.context import RenderContext, context_of
 from argos.edge.credentials import BOUNCER_KEY, write_credentials
 from argos.edge.crosscheck import crosscheck
 from argos.edge.decode.kinds import KINDS
+from argos.edge.lapi_address import lapi_url
 from argos.edge.model import SETTINGS, Document
 from argos.edge.plan import Change, Plan, State
 from argos.edge.refusals import explained
@@ -36,6 +38,7 @@ from argos.oidc import break_glass
 from argos.scrub import Scrubber
 from argos.settings import Settings
 from argos.storage.engine import Storage
+from argos.threat.protected import own_addresses
 from argos.vault import Vault
 
 UNSETTLED_S = 60
@@ -274,12 +277,19 @@ class ApplyEngine:
     def _replacement(self, state: State, after: State) -> Plan:
         return self._checked(state, planning.replacing(state, export.checked(after)))
 
+    def _panel_addresses(self) -> list[str]:
+        """This machine's own, where the panel listens on them: only in ``lan``."""
+        return own_addresses() if self._context.mode == "lan" else []
+
     def _checked(self, state: State, planned: Plan, pending: Collection[str] = ()) -> Plan:
         if break_glass.ends_sign_ins(state, planned.state):
             planned = msgspec.structs.replace(planned, warnings=(*planned.warnings, break_glass.SIGNED_OUT))
         if planned.changed:
-            ports = {self._context.panel_port, 2019}
-            errors = crosscheck(planned.state, self._context.mode, {*self._secrets.names(), *pending}, ports)
+            lapi = urlsplit(lapi_url(planned.state.crowdsec.lapi_url, self._context.lapi_url)).port
+            ports = {self._context.panel_port, 2019, *([lapi] if lapi else [])}
+            names = {*self._secrets.names(), *pending}
+            panel_at = [(address, self._context.panel_port) for address in self._panel_addresses()]
+            errors = crosscheck(planned.state, self._context.mode, names, ports, panel_at)
             now = self._storage.clock.now()
             errors += own_certificates.errors_of(planned.changes, planned.state, self._secrets.reveal, now)
             errors.extend(header_errors(planned.state, self._secrets))

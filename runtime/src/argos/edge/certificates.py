@@ -30,7 +30,9 @@ def secured(state: State, *, with_panel: bool) -> list[Named]:
     """Every name that is served over TLS with its settings, by name."""
     edge = state.edge
     default = edge.tls if edge else Tls()
-    names = [(name, host.tls or default) for host in state.hosts() for name in host.names()]
+    names = [
+        (name, host.tls.beside(default) if host.tls else default) for host in state.hosts() for name in host.names()
+    ]
     if edge and with_panel:
         names.append((edge.panel_host, default))
     return sorted((named for named in names if named[1].mode != "off"), key=lambda named: named[0])
@@ -79,11 +81,12 @@ def _acme(
     tls: Tls, edge: EdgeSettings | None, providers: dict[str, DnsProvider], context: RenderContext
 ) -> dict[str, Any]:
     # The ports are said, or Caddy would take a free port 80 or 443 of the guest for itself while it is asked.
+    challenge = tls.challenge or "http"
     challenges: dict[str, Any] = {
-        "http": {"alternate_port": context.http_port} if tls.challenge == "http" else {"disabled": True},
-        "tls-alpn": {"alternate_port": context.https_port} if tls.challenge == "tls-alpn" else {"disabled": True},
+        "http": {"alternate_port": context.http_port} if challenge == "http" else {"disabled": True},
+        "tls-alpn": {"alternate_port": context.https_port} if challenge == "tls-alpn" else {"disabled": True},
     }
-    if tls.challenge == "dns" and tls.dns_provider in providers:
+    if challenge == "dns" and tls.dns_provider in providers:
         challenges["dns"] = _dns(providers[tls.dns_provider], context)
     issuer: dict[str, Any] = {"module": "acme", "challenges": challenges}
     if tls.email:

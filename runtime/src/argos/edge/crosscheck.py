@@ -22,7 +22,11 @@ Mode = Literal["behind_caddy", "lan"]
 
 
 def crosscheck(
-    state: State, mode: Mode, secrets: Collection[str] = (), our_ports: Collection[int] = ()
+    state: State,
+    mode: Mode,
+    secrets: Collection[str] = (),
+    our_ports: Collection[int] = (),
+    panel_at: Collection[tuple[str, int]] = (),
 ) -> list[FieldError]:
     """Everything that does not fit together in ``state``.
 
@@ -31,6 +35,7 @@ def crosscheck(
         mode: of this guest.
         secrets: names that have a value.
         our_ports: loopback ports of our own services, never an upstream.
+        panel_at: addresses and ports where the panel listens beside loopback, in lan; never an upstream either.
     """
     hosts = state.hosts()
     edge = state.edge
@@ -49,7 +54,7 @@ def crosscheck(
     errors.extend(_tls_errors(state, edge, mode))
     for host in hosts:
         errors.extend(_host_errors(host, edge, mode))
-        errors.extend(_upstream_errors(host, ports))
+        errors.extend(_upstream_errors(host, ports, panel_at))
     return errors
 
 
@@ -112,7 +117,8 @@ def _tls_errors(state: State, edge: EdgeSettings, mode: Mode) -> Iterator[FieldE
         if host.tls is not None:
             yield from _reference_errors(f"host/{host.name}", host.tls, providers, certificates)
         for name in host.names():
-            yield from _certificate_errors(f"host/{host.name}", name, host.tls or edge.tls, certificates)
+            tls = host.tls.beside(edge.tls) if host.tls else edge.tls
+            yield from _certificate_errors(f"host/{host.name}", name, tls, certificates)
 
 
 def _reference_errors(
@@ -129,7 +135,7 @@ def _reference_errors(
 def _certificate_errors(resource: str, name: str, tls: Tls, certificates: Mapping[str, str]) -> Iterator[FieldError]:
     if tls.mode == "auto" and name.startswith("*.") and tls.challenge != "dns":
         # RFC 8555 §7.1.3 lets a CA ask for DNS, and Let's Encrypt does for each wildcard.
-        problem = f"is {tls.challenge}, and {name!r} is a wildcard"
+        problem = f"is {tls.challenge or 'http'}, and {name!r} is a wildcard"
         yield FieldError(resource, "tls.challenge", problem, "dns, with a dns_provider")
     if tls.mode == "manual" and tls.certificate in certificates:
         chain = chains.read(certificates[tls.certificate])
@@ -182,12 +188,14 @@ def _secret_errors(state: State, secrets: Collection[str]) -> Iterator[FieldErro
                     )
 
 
-def _upstream_errors(host: Host, ports: Collection[int]) -> Iterator[FieldError]:
+def _upstream_errors(host: Host, ports: Collection[int], panel_at: Collection[tuple[str, int]]) -> Iterator[FieldError]:
     for place, upstreams in host.groups():
         for index, upstream in enumerate(upstreams):
             parts = urlsplit(upstream.url)
             name = parts.hostname or ""
-            if parts.port in ports and is_loopback(name, parse_address(name)):
+            address = parse_address(name)
+            ours = parts.port in ports and is_loopback(name, address)
+            if ours or (str(address), parts.port) in panel_at:
                 yield FieldError(
                     f"host/{host.name}",
                     f"{place}[{index}].url",

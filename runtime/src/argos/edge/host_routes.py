@@ -74,7 +74,10 @@ def host_routes(
 
 
 def _guards(host: Host, policies: Policies) -> list[dict[str, Any]]:
-    handlers: list[dict[str, Any]] = [{"handler": "host_slots", "host": host.name, "limit": host.max_concurrent}]
+    slots: dict[str, Any] = {"handler": "host_slots", "host": host.name, "limit": host.max_concurrent}
+    if 0 < host.max_concurrent_per_client < host.max_concurrent:
+        slots["per_client"] = host.max_concurrent_per_client
+    handlers = [slots]
     if host.body_limit:
         handlers.append({"handler": "request_body", "max_size": host.body_limit})
     handlers += rate_limits.handlers(host)

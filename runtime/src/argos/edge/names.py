@@ -114,7 +114,8 @@ def is_loopback(host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Addres
     if address is not None:
         return address.is_loopback or address.is_unspecified
     name = host.rstrip(".")
-    return name == "localhost" or name.endswith(".localhost") or name == "ip6-localhost"
+    # The last two stand in Debian's /etc/hosts.
+    return name == "localhost" or name.endswith(".localhost") or name in ("ip6-localhost", "ip6-loopback")
 
 
 def dial_of(url: str) -> tuple[str, bool]:

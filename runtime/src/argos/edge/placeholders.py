@@ -24,3 +24,8 @@ _PIECES = re.compile(r"(?<!\\)(" + "|".join(re.escape(name) for name in ALLOWED)
 def operator_text(text: str) -> str:
     """Make Caddy's replacer give back exactly ``text``, but for the placeholders in :data:`ALLOWED`."""
     return _PIECES.sub(lambda found: found[1] or "\\" + found[2], text)
+
+
+def literal_text(text: str) -> str:
+    """Make Caddy's replacer give back exactly ``text``, where what a request says must not stand: in HTML, say."""
+    return re.sub(r"[{}]", lambda found: "\\" + found[0], text)

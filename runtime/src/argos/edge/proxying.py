@@ -32,9 +32,6 @@ _PANEL_SLOTS = 450
 _PANEL_SLOTS_OF_A_CLIENT = 64
 _PANEL_BUFFERED = 64 * 1024  # bytes
 
-# A reload closes WebSockets of the old configuration only after this.
-_STREAM_CLOSE_DELAY = "5m"
-
 
 def gate_route(context: RenderContext) -> dict[str, Any]:
     """The named route that asks the gate, and goes on only on its clear yes (FWD-3).
@@ -119,7 +116,7 @@ def upstream_proxy(
             for upstream, (dial, _unused) in zip(upstreams, dials, strict=True)
         ],
         "transport": _transport(proxy, tls=any(tls for _unused, tls in dials), grpc=host.grpc),
-        "stream_close_delay": _STREAM_CLOSE_DELAY,
+        "stream_close_delay": context.linger,
         "headers": {"request": _request_operations(host, proxy, context, dropped)},
     }
     checks: dict[str, Any] = {}

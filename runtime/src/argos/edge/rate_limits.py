@@ -16,7 +16,7 @@ def handlers(host: Host) -> list[dict[str, Any]]:
     if host.rate_limit is not None:
         zones[host.name] = _zone(host.rate_limit)
     for index, limit in enumerate(host.path_limits):
-        match = [{"path": [operator_text(path) for path in limit.path]}]
+        match = [{"folded_path": [operator_text(path) for path in limit.path]}]
         zones[f"{host.name}/{index}"] = {"match": match, **_zone(limit)}
     return [{"handler": "rate_limit", "rate_limits": zones}] if zones else []
 

@@ -10,6 +10,7 @@ from argos.edge import access_log, client_network, error_pages, proxying, rate_l
 from argos.edge.certificates import EVENTS, Named, connection_policies, root_files, secured, tls_app
 from argos.edge.context import RenderContext
 from argos.edge.host_routes import host_routes
+from argos.edge.lapi_address import lapi_url
 from argos.edge.model import CrowdsecSettings, Host, Tls
 from argos.edge.plan import State
 from argos.edge.proxy_presets import proxy_ranges
@@ -56,10 +57,10 @@ def render(state: State, context: RenderContext, *, fallback: bool = False) -> d
             "http": {
                 "http_port": context.http_port,
                 "https_port": context.https_port,
-                "grace_period": "1m",
+                "grace_period": context.linger,  # HTTP/3 ends what is still under way then; HTTP/1.1 and 2 let it be
                 "servers": {
                     "edge": server.secure(secure, panel if panel_secure else None, certificates),
-                    "plain": server.plain(plain, redirected, panel if panel and not panel_secure else None),
+                    "plain": server.plain(plain, secure, redirected, panel if panel and not panel_secure else None),
                 },
             },
         },
@@ -104,11 +105,13 @@ class _Server:
             "routes": [*routes, _misdirected()],
         }
 
-    def plain(self, hosts: list[Host], redirected: list[str], panel: str | None) -> dict[str, Any]:
+    def plain(self, hosts: list[Host], secure: list[Host], redirected: list[str], panel: str | None) -> dict[str, Any]:
         routes = self._entrance(hosts) + self._panel(panel, hsts=False)
         # A wildcard without TLS does not answer on port 80 for a name that has TLS (ING-6): a name of its own wins.
-        to_https = [self._to_https()]
-        routes += _host_map({**dict.fromkeys(redirected, to_https), **self._hosts(hosts, scheme="http")})
+        to_https = self._to_https()
+        quiet = {name: [*_quiet(host), to_https] for host in secure for name in host.names()}
+        moved = {name: quiet.get(name, [to_https]) for name in redirected}
+        routes += _host_map({**moved, **self._hosts(hosts, scheme="http")})
         return {
             **self._base(self._context.http_port, hosts, hsts=False),
             "protocols": ["h1"],
@@ -181,10 +184,7 @@ class _Server:
             port = self._context.https_port if scheme == "https" else self._context.http_port
             for other in others:
                 moved = visitors.to_other_name(name, scheme, port)
-                quiet = (
-                    [] if host.access_log else [{"handle": [{"handler": "vars", **access_log.switch(logged=False)}]}]
-                )
-                routes[other] = [*quiet, *([_hsts_route()] if hsts else []), moved]
+                routes[other] = [*_quiet(host), *([_hsts_route()] if hsts else []), moved]
         return routes
 
     def _to_https(self) -> dict[str, Any]:
@@ -196,6 +196,11 @@ class _Server:
 def _host_map(routes: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """Routes by host name: Caddy tries a flat list one by one, and the last of a thousand would wait for it."""
     return [{"handle": [{"handler": "host_map", "hosts": routes}]}] if routes else []
+
+
+def _quiet(host: Host) -> list[dict[str, Any]]:
+    """What keeps requests to a name of ``host`` out of the access log where nothing else of the host runs."""
+    return [] if host.access_log else [{"handle": [{"handler": "vars", **access_log.switch(logged=False)}]}]
 
 
 def _hsts_route() -> dict[str, Any]:
@@ -213,7 +218,7 @@ def _crowdsec_app(crowdsec: CrowdsecSettings, context: RenderContext) -> dict[st
         return {}
     return {
         "crowdsec": {
-            "api_url": crowdsec.lapi_url,
+            "api_url": lapi_url(crowdsec.lapi_url, context.lapi_url),
             "api_key": context.credential("crowdsec-bouncer-key"),
             "interval": "10s",
             "state_file": context.crowdsec_state,

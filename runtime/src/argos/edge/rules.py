@@ -15,15 +15,16 @@ from argos.edge.proxying import upstream_proxy
 def rule_route(rule: Rule, host: Host, context: RenderContext, dropped: frozenset[str]) -> dict[str, Any]:
     """One rule. Of the routes in a group Caddy runs the first that matches, and none after it."""
     route: dict[str, Any] = {"group": "rules", "handle": _handlers(rule.action, host, context, dropped)}
-    if matcher := _matcher(rule.match):
+    if matcher := _matcher(rule.match, guards=isinstance(rule.action, Block)):
         route["match"] = [matcher]
     return route
 
 
-def _matcher(match: Match) -> dict[str, Any]:
+def _matcher(match: Match, *, guards: bool) -> dict[str, Any]:
     matcher: dict[str, Any] = {}
     if paths := [*match.path, *match.path_exact]:
-        matcher["path"] = [operator_text(path) for path in paths]
+        # What is kept out is so under every spelling that an upstream may take for it: /;/admin, say.
+        matcher["folded_path" if guards else "path"] = [operator_text(path) for path in paths]
     if match.method:
         # RFC 9110 §9.1: methods are case-sensitive. An upstream may not know, and "delete" would pass a rule on DELETE.
         methods = "|".join(re.escape(method) for method in match.method)

@@ -18,6 +18,7 @@ from argos.edge.model import secret_places
 from argos.edge.plan import State
 from argos.errors import Conflict, FieldError, Invalid, NotFound, Refused, Unavailable
 from argos.named_secrets import NamedSecrets
+from argos.scrub import SHORTEST
 
 if TYPE_CHECKING:
     from argos.edge.apply import ApplyEngine
@@ -42,7 +43,7 @@ class SecretView:
 
 @dataclass(frozen=True)
 class SecretChange:
-    """What became of a write; ``warnings``: it is stored, and does not reach Caddy yet."""
+    """What became of a write; ``warnings``: of a value that is stored, though not all is well with it."""
 
     changed: bool
     version: int
@@ -76,7 +77,7 @@ class DeclaredSecrets:
             state = self._engine.state()
             _refuse_unfit(state, name, value)
             changed = self._secrets.set(actor, name, value)
-            warnings = self._deliver(state, name) if changed else ()
+            warnings = (*_too_short(value), *self._deliver(state, name)) if changed else ()
         return SecretChange(changed, self._version(name), warnings)
 
     def would_set(self, name: str, value: str) -> SecretChange:
@@ -87,7 +88,7 @@ class DeclaredSecrets:
         """
         _refuse_unfit(self._engine.state(), name, value)
         changed = self._secrets.would_change(name, value)
-        return SecretChange(changed, self._version(name) + changed)
+        return SecretChange(changed, self._version(name) + changed, _too_short(value) if changed else ())
 
     def delete(self, actor: Actor, name: str, *, check: bool = False) -> None:
         """Forget a secret that nobody uses; with ``check`` only tell whether that would be done.
@@ -151,6 +152,13 @@ def _problem(secrets: NamedSecrets, name: str) -> str | None:
         return header_value_problem(secrets.reveal(name))
     except NotFound:
         return None  # said by crosscheck
+
+
+def _too_short(value: str) -> tuple[str, ...]:
+    if len(value.strip()) >= SHORTEST:
+        return ()
+    problem = f"The value has fewer than {SHORTEST} characters: should it ever stand in a log or an error"
+    return (f"{problem}, it is not blanked out there. Use a longer one.",)
 
 
 def _refuse_unfit(state: State, name: str, value: str) -> None:

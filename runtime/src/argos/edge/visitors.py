@@ -7,19 +7,8 @@ from typing import Any
 
 from argos.edge import error_pages
 from argos.edge.model import Host, Maintenance
-from argos.edge.placeholders import operator_text
-
-# RFC 1918, RFC 4193, RFC 3927, RFC 4291 §2.5.6 and loopback: addresses that no router of the internet carries.
-PRIVATE = (
-    "10.0.0.0/8",
-    "172.16.0.0/12",
-    "192.168.0.0/16",
-    "127.0.0.0/8",
-    "169.254.0.0/16",
-    "fc00::/7",
-    "fe80::/10",
-    "::1/128",
-)
+from argos.edge.placeholders import literal_text
+from argos.private_networks import PRIVATE
 
 
 def routes(host: Host) -> list[dict[str, Any]]:
@@ -42,7 +31,7 @@ def _not_from(networks: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _maintenance_page(maintenance: Maintenance) -> dict[str, Any]:
-    lines = "<br>".join(operator_text(html.escape(line)) for line in maintenance.text.split("\n"))
+    lines = "<br>".join(literal_text(html.escape(line)) for line in maintenance.text.split("\n"))
     return {
         "handler": "static_response",
         "status_code": 503,

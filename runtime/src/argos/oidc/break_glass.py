@@ -6,8 +6,8 @@ import msgspec
 from sqlalchemy import Connection, delete
 
 from argos.audit import Actor, Audit
+from argos.edge.decode.oidc import OidcSwitch
 from argos.edge.model import Document, OidcSettings, Settings
-from argos.edge.oidc_settings import OidcSwitch
 from argos.edge.plan import State
 from argos.errors import Conflict, FieldError, Invalid
 from argos.storage.tables import sessions

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from argos.edge.credentials import BOUNCER_KEY
+from argos.edge.lapi_address import lapi_url
 from argos.errors import NotFound
 from argos.named_secrets import NamedSecrets
 from argos.scrub import Scrubber
@@ -30,8 +31,7 @@ def lapi_of(settings: Settings, storage: Storage, secrets: NamedSecrets, scrubbe
             spec = connection.scalar(
                 select(resources.c.spec).where(resources.c.kind == "settings", resources.c.name == "crowdsec")
             )
-        declared = msgspec.json.decode(spec).get("lapi_url") if spec else ""
-        return str(declared or settings.lapi_url)
+        return lapi_url(msgspec.json.decode(spec).get("lapi_url") if spec else None, settings.lapi_url)
 
     def value_of(name: str) -> str:
         try:

@@ -16,26 +16,10 @@ from pathlib import Path
 from argos.edge.model import CrowdsecSettings, EdgeSettings
 from argos.edge.proxy_presets import proxy_ranges
 from argos.errors import FieldError
+from argos.private_networks import NO_VISITORS
 from argos.threat.target import Network, Target, network_of, resource_of
 
-# RFC 1918, RFC 6598, RFC 3927, RFC 4193 and RFC 4291: no public visitor has such an address.
-_PRIVATE = tuple(
-    ipaddress.ip_network(text)
-    for text in (
-        "0.0.0.0/8",
-        "10.0.0.0/8",
-        "100.64.0.0/10",
-        "127.0.0.0/8",
-        "169.254.0.0/16",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "224.0.0.0/4",
-        "::/127",
-        "fc00::/7",
-        "fe80::/10",
-        "ff00::/8",
-    )
-)
+_PRIVATE = tuple(ipaddress.ip_network(text) for text in NO_VISITORS)
 _LEAF = re.compile(r"\|-- (\d+\.\d+\.\d+\.\d+)")
 _NETWORK_FILES = Path("/proc/self/net")
 

@@ -326,6 +326,26 @@ func TestAFieldThatOnlySomeParsersFindIsRefused(t *testing.T) {
 	}
 }
 
+func TestTheEngineReadsTheSameOfAFormEachTime(t *testing.T) {
+	h := serve(t, "On", nil).h
+	const want = "--xyz\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.jpg\"\r\nContent-Transfer-Encoding: binary\r\n" +
+		"Content-Type: image/jpeg\r\nX-A: 1\r\nX-A: 2\r\n\r\n"
+	body := strings.Replace(want, "\r\n\r\n", "\r\n\r\nJPEG\r\n--xyz--\r\n", 1)
+	for range 50 {
+		r := httptest.NewRequest("POST", "/", strings.NewReader(body))
+		r.Header.Set("Content-Type", "multipart/form-data; boundary=xyz")
+		in := h.begin(r)
+		b := newMultipartBody(in)
+		if err := b.advance(); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.skeleton.String(); got != want+"\r\n" {
+			t.Fatalf("%q", got)
+		}
+		_ = in.tx.Close()
+	}
+}
+
 func TestFormsAsBrowsersAndClientsWriteThemPass(t *testing.T) {
 	e := serve(t, "On", nil)
 	for name, body := range map[string]string{
@@ -380,6 +400,90 @@ func TestTextualTypesOfTheirOwnAreInspected(t *testing.T) {
 		attack := "{\"q\": \"<script>alert(1)</script> ' OR 1=1 UNION SELECT password FROM users--\"}"
 		if got := e.send(t, "POST", "/", contentType, strings.NewReader(attack)).StatusCode; got != 403 {
 			t.Errorf("%s: an attack got %d", contentType, got)
+		}
+	}
+}
+
+// ING-2: an upstream may go by a word that stands anywhere in the header, and Rack reads every multipart/ as a form. The
+// attack is written as its parser reads it, so that no other parser of the WAF's would find it.
+func TestAWordAnywhereInTheTypeHidesNoBody(t *testing.T) {
+	escaped := `{"q": "1\u0027 \u0055NION \u0053ELECT username, password FROM users-- -"}`
+	xml := `<?xml version="1.0"?><q>1&#39; &#85;NION &#83;ELECT username, password FROM users-- -</q>`
+	related := "--xyz\r\nContent-Disposition: form-data; name=\"q\"\r\n\r\n" + sqli + "\r\n--xyz--\r\n"
+	e, detect := serve(t, "On", nil), serve(t, "DetectionOnly", nil)
+	for contentType, body := range map[string]string{
+		"image/png; type=application/json":                                          escaped,
+		"image/png;type=\"application/json\"":                                       escaped,
+		"application/octet-stream; type=application/xml":                            xml,
+		"application/octet-stream; type=openxml":                                    xml,
+		"image/jpeg; type=application/x-www-form-urlencoded":                        attackForm,
+		"image/jpeg; type=multipart/form-data; boundary=xyz":                        related,
+		"text/plain; type=application/json":                                         escaped,
+		"application/x-www-form-urlencoded; type=application/json":                  escaped,
+		"application/x-www-form-urlencoded; type=text/xml":                          xml,
+		"application/json; type=application/xml":                                    xml,
+		"application/json; type=multipart/form-data; boundary=xyz":                  related,
+		"multipart/form-data; type=application/x-www-form-urlencoded; boundary=xyz": "--xyz\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a\"\r\n\r\n&" + attackForm + "&\r\n--xyz--\r\n",
+		"multipart/related; boundary=xyz":                                           related,
+		"multipart/mixed; boundary=xyz":                                             related,
+		"image/svg+xml":                                                             xml,
+		"application/x-any+json":                                                    escaped,
+	} {
+		if got := e.send(t, "POST", "/", contentType, strings.NewReader(body)).StatusCode; got != 403 && got != 400 {
+			t.Errorf("%s: %d, want a refusal", contentType, got)
+		}
+		if got := detect.send(t, "POST", "/", contentType, strings.NewReader(body)).StatusCode; got != 200 {
+			t.Errorf("%s in detect: %d", contentType, got)
+		}
+	}
+	for _, ev := range detect.events(t, 16) {
+		if !ev.WouldBlock {
+			t.Errorf("detect's event does not say that block would have refused: %+v", ev)
+		}
+	}
+}
+
+// ING-2: a host that lets rule 920420's types pass has their bodies inspected all the same.
+func TestATypeThatAnExclusionLetsPassIsInspected(t *testing.T) {
+	e := serve(t, "On", nil, func(s *setup) { s.Own = []Exclusion{{ID: 920420}} })
+	related := func(value string) string {
+		return "--xyz\r\nContent-Type: application/xop+xml\r\n\r\n" + value + "\r\n--xyz--\r\n"
+	}
+	for name, c := range map[string]struct {
+		contentType, body string
+		want              int
+	}{
+		"honest parts":     {"multipart/related; type=xop; boundary=xyz", related("by the sea"), 200},
+		"attack in a part": {"multipart/related; type=xop; boundary=xyz", related(sqli), 403},
+		"office document":  {"application/vnd.openxmlformats-officedocument.wordprocessingml.document", "PK\x03\x04" + string(binary[:4096]), 200},
+		"honest JSON":      {"application/vnd.my-app.v2+json", `{"a": 1}`, 200},
+		"attack in JSON":   {"application/vnd.my-app.v2+json", `{"q": "1\u0027 \u0055NION \u0053ELECT username, password FROM users-- -"}`, 403},
+		"attack in XML":    {"application/atom+xml", "<a><b>1&#39; &#85;NION &#83;ELECT username, password FROM users-- -</b></a>", 403},
+	} {
+		if got := e.send(t, "POST", "/", c.contentType, strings.NewReader(c.body)).StatusCode; got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+}
+
+// A drawing program's file passes; SOAP and browsers name a type's word in parameters too.
+func TestHonestTypesWithParametersPass(t *testing.T) {
+	e := serve(t, "On", nil)
+	drawing := `<?xml version="1.0" encoding="UTF-8" standalone="no"?>
+<svg width="24" height="24" viewBox="0 0 24 24" version="1.1" xmlns="http://www.w3.org/2000/svg">
+  <defs><linearGradient id="a"><stop offset="0" style="stop-color:#1b6;stop-opacity:1" /></linearGradient></defs>
+  <g transform="translate(-2,3)"><path style="fill:url(#a);stroke:none" d="m 3.5,7 c -1.2,0.4 2,-9 4,1 z" /></g>
+</svg>`
+	for contentType, body := range map[string]string{
+		"image/svg+xml": drawing,
+		"application/soap+xml; charset=utf-8; action=\"http://schemas.xmlsoap.org/ws/Get\"": "<?xml version=\"1.0\"?><e><b>7</b></e>",
+		"application/json; charset=utf-8":                              `{"a": 1}`,
+		"multipart/form-data; boundary=----WebKitFormBoundaryxmLJSON7": "------WebKitFormBoundaryxmLJSON7\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n------WebKitFormBoundaryxmLJSON7--\r\n",
+		"image/png; version=1":                                         "PNG",
+		"application/octet-stream":                                     attackForm,
+	} {
+		if got := e.send(t, "PUT", "/dav/x", contentType, strings.NewReader(body)).StatusCode; got != 200 {
+			t.Errorf("%s: %d, want 200", contentType, got)
 		}
 	}
 }

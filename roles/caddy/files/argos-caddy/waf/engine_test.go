@@ -2,6 +2,7 @@ package waf
 
 import (
 	"bufio"
+	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
@@ -118,6 +119,31 @@ func responses(t *testing.T, check func(t *testing.T, o option)) {
 	} {
 		t.Run(name, func(t *testing.T) { check(t, o) })
 	}
+}
+
+// ING-2: answers are inspected though the client takes compressed ones.
+func TestResponsePhasesAskForAnswersThatTheyCanRead(t *testing.T) {
+	const leak = "Fatal error: You have an error in your SQL syntax; check the manual that corresponds to your MySQL server version"
+	responses(t, func(t *testing.T, o option) {
+		e := serve(t, "On", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+				w.Header().Set("Content-Encoding", "gzip")
+				to := gzip.NewWriter(w)
+				defer to.Close()
+				_, _ = io.WriteString(to, leak)
+				return
+			}
+			_, _ = io.WriteString(w, leak)
+		}, o)
+		resp := e.send(t, "GET", "/", "", nil, "Accept-Encoding", "gzip")
+		if want := map[bool]int{false: 200, true: 403}[e.h.policy.Response]; resp.StatusCode != want {
+			t.Errorf("%d, want %d", resp.StatusCode, want)
+		}
+		if encoded := resp.Header.Get("Content-Encoding"); !e.h.policy.Response && encoded != "gzip" {
+			t.Errorf("without response phases the upstream's encoding is the client's: %q", encoded)
+		}
+	})
 }
 
 func TestAWebSocketPassesBothWays(t *testing.T) {

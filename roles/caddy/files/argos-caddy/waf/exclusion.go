@@ -3,6 +3,7 @@ package waf
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -34,6 +35,7 @@ type exclusion struct {
 	variables []variables.RuleVariable // none: the whole rule
 	key       string
 	keyRx     *regexp.Regexp
+	posted    bool // a parameter of the body: not one of the same name in the query
 }
 
 // excluding is what Coraza's own transactions offer, though not in their public interface.
@@ -42,7 +44,8 @@ type excluding interface {
 	RemoveRuleTargetByID(id int, variable variables.RuleVariable, key string, keyRx *regexp.Regexp)
 }
 
-// parameters are the collections that an exclusion may name. A rule may look at a part of one under another name.
+// parameters are the collections that an exclusion may name. A rule may look at a part of one under another name: most
+// look at ARGS, where the query's and the body's are one.
 var parameters = map[string][]variables.RuleVariable{
 	"ARGS":                   {variables.Args, variables.ArgsGet, variables.ArgsPost},
 	"ARGS_GET":               {variables.Args, variables.ArgsGet},
@@ -122,6 +125,7 @@ func (x *exclusion) target(parameter string) error {
 	if x.variables == nil {
 		return fmt.Errorf("exclusion: %q is no parameter", collection)
 	}
+	x.posted = strings.HasPrefix(collection, "ARGS_POST")
 	if !strings.Contains(key, "*") {
 		x.key = key
 		return nil
@@ -157,6 +161,9 @@ func (x *exclusion) holds(r *http.Request) bool {
 	if len(x.Methods) > 0 && !slices.Contains(x.Methods, r.Method) {
 		return false
 	}
+	if x.posted && x.queried(r.URL.RawQuery) {
+		return false
+	}
 	if x.Path == "" {
 		return true
 	}
@@ -167,6 +174,23 @@ func (x *exclusion) holds(r *http.Request) bool {
 		return strings.HasPrefix(r.URL.Path, below)
 	}
 	return r.URL.Path == x.Path
+}
+
+// queried tells whether the query has a parameter of the exclusion's name: in ARGS it would be spared with the body's.
+func (x *exclusion) queried(query string) bool {
+	for pair := range strings.SplitSeq(query, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		plain, err := url.QueryUnescape(name)
+		switch {
+		case pair == "":
+			continue
+		case err != nil, x.key == "" && x.keyRx == nil: // what the engine makes of it is not known; all of ARGS_POST
+			return true
+		case strings.EqualFold(plain, x.key), x.keyRx != nil && x.keyRx.MatchString(strings.ToLower(plain)):
+			return true
+		}
+	}
+	return false
 }
 
 // plainPath tells whether every server reads the path alike. ING-2: where one may see another path ("/api/../admin",

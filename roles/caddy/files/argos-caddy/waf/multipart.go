@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -43,10 +45,11 @@ type multipartBody struct {
 	err       error
 }
 
-// newMultipartBody returns nil for anything that the engine would not parse as multipart/form-data.
+// newMultipartBody returns nil for anything that the engine would not parse as a form of parts: rule 10013 makes it read
+// multipart/related and the like so, as Rack does.
 func newMultipartBody(in *inspection) *multipartBody {
 	contentType := in.r.Header.Get("Content-Type")
-	if !strings.HasPrefix(strings.TrimSpace(strings.ToLower(contentType)), "multipart/form-data") {
+	if !strings.HasPrefix(strings.TrimSpace(strings.ToLower(contentType)), "multipart/") {
 		return nil
 	}
 	_, params, err := mime.ParseMediaType(contentType)
@@ -163,8 +166,8 @@ func (b *multipartBody) advance() error {
 	}
 	before := b.skeleton.Len()
 	fmt.Fprintf(&b.skeleton, "--%s\r\n", b.boundary)
-	for name, values := range part.Header {
-		for _, v := range values {
+	for _, name := range slices.Sorted(maps.Keys(part.Header)) { // what the engine reads of a body is the same each time
+		for _, v := range part.Header[name] {
 			fmt.Fprintf(&b.skeleton, "%s: %s\r\n", name, v)
 		}
 	}

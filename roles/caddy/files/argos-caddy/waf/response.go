@@ -12,6 +12,9 @@ import (
 
 // answer calls the upstream and runs phases 3 and 4 on what it answers.
 func (in *inspection) answer(w http.ResponseWriter, next caddyhttp.Handler) error {
+	// A compressed answer says nothing to the rules. "encode" has read this before, and compresses for the client; the
+	// transport, which sees none now, asks for gzip by itself and undoes it.
+	in.r.Header.Del("Accept-Encoding")
 	rw := &response{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, in: in}
 	err := next.ServeHTTP(rw, in.r)
 	if late := in.late.Load(); late != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"html"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -216,6 +217,15 @@ var places = map[string]func(t *testing.T, e *edge, attack string) *http.Respons
 	"multipart field": func(t *testing.T, e *edge, attack string) *http.Response {
 		body, contentType := form(t, part{name: "q", value: attack})
 		return e.send(t, "POST", "/", contentType, body)
+	},
+	// Rack parses this as a form, with or without names that make a part a field.
+	"multipart/related field": func(t *testing.T, e *edge, attack string) *http.Response {
+		body, contentType := form(t, part{name: "q", value: attack})
+		return e.send(t, "POST", "/", strings.Replace(contentType, "form-data", "related", 1), body)
+	},
+	"SVG": func(t *testing.T, e *edge, attack string) *http.Response {
+		picture := `<svg xmlns="http://www.w3.org/2000/svg"><title>` + html.EscapeString(attack) + `</title></svg>`
+		return e.send(t, "PUT", "/", "image/svg+xml", strings.NewReader(picture))
 	},
 	"body without a type": func(t *testing.T, e *edge, attack string) *http.Response {
 		return e.send(t, "POST", "/", "", strings.NewReader("q="+url.QueryEscape(attack)))

@@ -19,7 +19,7 @@ def decode_crowdsec(raw: object, errors: list[FieldError]) -> CrowdsecSettings:
     enabled = fields.boolean("enabled", True)
     url = fields.text(
         "lapi_url",
-        "http://127.0.0.1:8080",
+        "",
         limit=512,
         expected="https://host:port of LAPI, or http:// where it is on this machine",
         check=_lapi_problem,
@@ -44,6 +44,8 @@ def _exempt(fields: Fields) -> Exempt:
 
 
 def _lapi_problem(text: str) -> str | None:
+    if not text:
+        return None
     match = re.fullmatch(r"(https?)://(\[[0-9a-f:]+\]|[A-Za-z0-9.-]+):(\d{1,5})/?", text)
     if match is None or not 0 < int(match[3]) < 65536:
         return f"is {text[:80]!r}"

@@ -42,6 +42,7 @@ def decode_host(fields: Fields) -> Host:
         rate_limit=decode_rate_limit(fields),
         path_limits=decode_path_limits(fields),
         max_concurrent=fields.integer("max_concurrent", 512, low=1, high=100_000),
+        max_concurrent_per_client=fields.integer("max_concurrent_per_client", 256, low=0, high=100_000),
         body_limit=fields.integer("body_limit", 0, low=0, high=MAX_BODY_LIMIT),
         tls=_part(fields, "tls", decode_tls, None),
         request_headers=_part(fields, "request_headers", lambda inner: decode_headers(inner, secrets=True), Headers()),

@@ -22,6 +22,14 @@ MAX_DEPTH = 24
 _REACHES_OUT = re.compile(r"\{[\s{\\]*(?:file|env|system)\s*\.", re.IGNORECASE)
 # They answer, or change what they were given; none opens a file, a socket or the gate's variables.
 _HARMLESS = frozenset({"encode", "error", "headers", "request_body", "rewrite", "static_response", "subroute"})
+# They compare the request with what stands in them, where a placeholder has braces. Not ``file``, nor ``expression``:
+# CEL evaluates placeholders without any, as in ph(req, 'file./etc/passwd'), and has every matcher as a function.
+_COMPARING = frozenset({
+    "client_ip", "header", "header_regexp", "host", "method", "not", "path", "path_regexp", "protocol", "query",
+    "remote_ip", "tls", "url_pattern", "vars", "vars_regexp",
+})  # fmt: skip
+# Caddy's module names are read exactly, its other members without regard to case.
+_MATCHER_SETS = frozenset({"match", "not"})
 
 
 def decode_raw_handlers(fields: Fields, *, unrestricted: bool) -> tuple[dict[str, Any], ...]:
@@ -55,9 +63,26 @@ def _handler(fields: Fields, place: str, raw: object, *, unrestricted: bool) -> 
             )
         if any(_REACHES_OUT.search(text) for text in (key, value) if isinstance(text, str)):
             fields.wrong(place, "has a placeholder for a file, the environment or the system", "raw_unrestricted: true")
-        if key == "file":
-            fields.wrong(place, "has a matcher that looks at files", "raw_unrestricted: true")
+    for name in sorted(set(_matchers(raw)) - _COMPARING):
+        fields.wrong(
+            place,
+            f"has the matcher {name[:80]!r}",
+            f"one of {', '.join(sorted(_COMPARING))}, or raw_unrestricted: true",
+        )
     return raw
+
+
+def _matchers(value: object) -> Iterator[str]:
+    """Names of the matchers in ``value``: wherever a list of matcher sets stands, also below others' negation."""
+    if isinstance(value, Mapping):
+        for name, member in value.items():
+            if str(name).casefold() in _MATCHER_SETS and isinstance(member, list):
+                for matchers in member:
+                    yield from (str(matcher) for matcher in (matchers if isinstance(matchers, Mapping) else ()))
+            yield from _matchers(member)
+    elif isinstance(value, list):
+        for member in value:
+            yield from _matchers(member)
 
 
 def _values(value: object, key: str = "", depth: int = 0) -> Iterator[tuple[str, object]]:

@@ -29,7 +29,7 @@ def decode_tls(fields: Fields) -> Tls:
     tls = Tls(
         fields.choice("mode", ("internal", "auto", "manual", "off"), "internal"),
         fields.text("email", "", limit=320, expected="an e-mail address or nothing", check=_email_problem),
-        fields.choice("challenge", ("http", "tls-alpn", "dns"), "http"),
+        fields.choice("challenge", ("http", "tls-alpn", "dns"), "http") if fields.given("challenge") else None,
         fields.text("dns_provider", "", limit=63, expected="the name of a dns_provider", check=_name_or_none),
         fields.text("certificate", "", limit=63, expected="the name of a certificate", check=_name_or_none),
         fields.text("ca", "", limit=512, expected="the https:// URL of an ACME directory", check=_ca_problem),
@@ -39,9 +39,8 @@ def decode_tls(fields: Fields) -> Tls:
     if tls.mode == "auto" and tls.challenge == "dns" and not tls.dns_provider:
         fields.wrong("dns_provider", "is missing", "the name of a dns_provider, as challenge is dns")
     if tls.dns_provider and tls.challenge != "dns":
-        fields.wrong(
-            "dns_provider", f"is given, and challenge is {tls.challenge}", "challenge: dns, or no dns_provider"
-        )
+        problem = f"is given, and challenge is {tls.challenge or 'left out'}"
+        fields.wrong("dns_provider", problem, "challenge: dns, or no dns_provider")
     if tls.mode == "manual" and not tls.certificate:
         fields.wrong("certificate", "is missing", "the name of a certificate, as mode is manual")
     if tls.certificate and tls.mode != "manual":

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 from argos.edge.fields import Fields
 from argos.edge.model import SecretName
 from argos.edge.names import network_problem
+from argos.secret_name import LONGEST, RULE, is_secret_name
 
 MAX_NETWORKS = 256
-SECRET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 def networks(fields: Fields, name: str, presets: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -26,10 +24,10 @@ def networks(fields: Fields, name: str, presets: tuple[str, ...] = ()) -> tuple[
 
 def secret(fields: Fields) -> SecretName:
     """A secret by its name: ``{secret: name}``."""
-    name = fields.text("secret", limit=64, expected="the name of a secret, such as 'api-token'", check=_secret_problem)
+    name = fields.text("secret", limit=LONGEST, expected=f"the name of a secret: {RULE}", check=_secret_problem)
     fields.finish()
     return SecretName(name)
 
 
 def _secret_problem(text: str) -> str | None:
-    return None if SECRET_NAME.fullmatch(text) and ".." not in text else "is not a secret's name"
+    return None if is_secret_name(text) else "is not a secret's name"

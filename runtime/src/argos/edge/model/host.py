@@ -42,6 +42,7 @@ class Host(msgspec.Struct, frozen=True):
     rate_limit: RateLimit | None = None
     path_limits: tuple[PathLimit, ...] = ()
     max_concurrent: int = 512
+    max_concurrent_per_client: int = 256
     body_limit: int = 0
     tls: Tls | None = None
     request_headers: Headers = Headers()

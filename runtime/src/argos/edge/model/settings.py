@@ -38,7 +38,7 @@ class CrowdsecSettings(msgspec.Struct, frozen=True):
     """The singleton ``settings/crowdsec``."""
 
     enabled: bool = True
-    lapi_url: str = "http://127.0.0.1:8080"
+    lapi_url: str = ""
     whitelist: tuple[Exempt, ...] = ()
 
 

@@ -17,18 +17,28 @@ DnsProviderType = Literal["cloudflare", "route53"]
 class Tls(msgspec.Struct, frozen=True):
     """Where a host's certificate comes from: Caddy's own CA, an ACME CA, the operator, or none.
 
-    ``ca`` empty: as ``settings/edge``, there Let's Encrypt; ``ca_root`` (PEM) goes with the ``ca``
-    beside it. ``min_version`` None: as ``settings/edge``, there 1.2.
+    What a host leaves out is as ``settings/edge`` says (:meth:`beside`). Left out there too: ``challenge`` is http,
+    ``ca`` Let's Encrypt, ``min_version`` 1.2. ``ca_root`` (PEM) goes with the ``ca`` beside it, ``dns_provider`` with
+    the ``challenge``.
     """
 
     mode: TlsMode = "internal"
     email: str = ""
-    challenge: Challenge = "http"
+    challenge: Challenge | None = None
     dns_provider: str = ""
     certificate: str = ""
     ca: str = ""
     ca_root: str = ""
     min_version: TlsVersion | None = None
+
+    def beside(self, edge: Tls) -> Tls:
+        """These settings of a host, with what they leave out of how an ACME CA is asked."""
+        if self.mode != "auto":
+            return self
+        email = self.email or edge.email
+        if self.challenge is not None:
+            return msgspec.structs.replace(self, email=email)
+        return msgspec.structs.replace(self, email=email, challenge=edge.challenge, dns_provider=edge.dns_provider)
 
 
 class DnsProvider(msgspec.Struct, frozen=True):

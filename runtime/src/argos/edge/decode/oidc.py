@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
+from argos.edge.decode.values import secret
 from argos.edge.fields import Fields
 from argos.edge.model import OidcSettings, SecretName
 from argos.edge.names import host_name_problem, is_loopback, parse_address
@@ -15,7 +16,6 @@ class OidcSwitch(OidcSettings, frozen=True):
     """``enabled`` said alone: the stored provider on or off; argos.oidc.break_glass fills in the rest."""
 
 
-_SECRET_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,128}")  # RFC 6749 §3.3
 _EMAIL = re.compile(r"[!-?A-~]{1,64}@[A-Za-z0-9.-]{1,253}")
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
@@ -104,10 +104,7 @@ def _group_map(fields: Fields) -> dict[str, tuple[str, ...]]:
 def _secret(fields: Fields) -> SecretName | None:
     if not fields.given("client_secret"):
         return None
-    inner = fields.inner("client_secret")
-    name = inner.text("secret", limit=63, expected="the name of a secret, such as 'oidc-client'", check=_secret_name)
-    inner.finish()
-    return SecretName(name)
+    return secret(fields.inner("client_secret"))
 
 
 def _text(fields: Fields, name: str, default: str, limit: int) -> str:
@@ -154,7 +151,3 @@ def _printable(text: str, empty: str = "is empty") -> str | None:
 
 def _group(text: str) -> str | None:
     return None if _GROUP.fullmatch(text) else f"is {text!r}, which is no group's name"
-
-
-def _secret_name(text: str) -> str | None:
-    return None if _SECRET_NAME.fullmatch(text) else f"is {text!r}, which is no secret's name"
