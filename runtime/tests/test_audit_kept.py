@@ -39,20 +39,73 @@ def ids(storage: Storage) -> tuple[int, int]:
         return tuple(connection.execute(select(func.min(table.c.id), func.max(table.c.id))).one())
 
 
+def pruned(storage: Storage) -> list[tuple[int, int]]:
+    """Of each removal, how many rows went and which was the last."""
+    with storage.read() as connection:
+        texts = connection.scalars(select(table.c.after).where(table.c.action == "audit.prune").order_by(table.c.id))
+        return [(row["rows"], row["to"]) for row in map(json.loads, texts)]
+
+
 def test_retention_by_number_keeps_the_rest_verifiable(storage: Storage, audit: Audit, clock: FixedClock) -> None:
     fill(storage, audit, 2500)
     retention = Retention(storage, audit, days=0, rows=1000)
-    assert retention.sweep(clock.now()) == 1500
-    assert ids(storage) == (1501, 2501)  # and the row that says so
+    assert retention.sweep(clock.now()) == 1511
+    assert ids(storage) == (1512, 2502)  # and the two rows that say so, one for each transaction
+    assert pruned(storage) == [(1000, 1000), (511, 1511)]
     verdict = audit.examine()
-    assert (verdict.broken, verdict.first, verdict.rows) == (None, 1501, 1001)
-    fill(storage, audit, 5)
+    assert (verdict.broken, verdict.first, verdict.rows) == (None, 1512, 991)
+    fill(storage, audit, 9)
+    assert retention.sweep(clock.now()) == 0, "1000 are allowed"
+    fill(storage, audit, 1)
+    assert retention.sweep(clock.now()) == 11
     assert audit.verify() is None
-    assert retention.sweep(clock.now()) == 6
+    assert pruned(storage)[2:] == [(11, 1522)]
+
+
+@pytest.mark.parametrize("rows", [2, 50, 1000])
+def test_the_record_of_an_idle_edge_is_not_eaten_by_its_sweeps(
+    storage: Storage, audit: Audit, clock: FixedClock, rows: int
+) -> None:
+    fill(storage, audit, rows + 10)
+    retention = Retention(storage, audit, days=730, rows=rows)
+    assert retention.sweep(clock.now()) > 0
+    kept = ids(storage)
+    for _unused in range(60):
+        clock.advance(300)
+        assert retention.sweep(clock.now()) == 0
+    assert ids(storage) == kept
+    assert kept[1] - kept[0] < rows, "the row of the removal included"
+    assert len(pruned(storage)) == 1
     assert audit.verify() is None
-    with storage.read() as connection:
-        rows = connection.execute(select(table).where(table.c.action == "audit.prune")).all()
-    assert [json.loads(row.after)["rows"] for row in rows] == [1500, 6]
+
+
+def test_rows_that_age_one_after_the_other_go_a_day_at_a_time(
+    storage: Storage, audit: Audit, clock: FixedClock
+) -> None:
+    for _unused in range(4 * 24):
+        fill(storage, audit, 1)
+        clock.advance(3600)
+    clock.advance(3 * DAY)
+    retention = Retention(storage, audit, days=5, rows=1000)
+    for _unused in range(3 * 24):
+        retention.sweep(clock.now())
+        with storage.read() as connection:
+            oldest = connection.scalar(select(func.min(table.c.at)))
+        assert oldest >= clock.now() - 6 * DAY
+        clock.advance(3600)
+    assert 3 <= len(pruned(storage)) <= 5
+    assert audit.verify() is None
+
+
+def test_a_removal_that_a_damaged_row_ends_is_on_record_all_the_same(
+    storage: Storage, audit: Audit, clock: FixedClock
+) -> None:
+    fill(storage, audit, 2500)
+    with storage.write() as connection:
+        connection.execute(update(table).where(table.c.id == 1500).values(target="host/x"))
+    assert Retention(storage, audit, days=0, rows=1000).sweep(clock.now()) == 1000
+    assert pruned(storage) == [(1000, 1000)]
+    assert audit.verify() == 1500
 
 
 def test_retention_by_age_takes_what_has_nothing_younger_before_it(
