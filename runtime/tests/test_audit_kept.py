@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import logging
 import shutil
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from argos.audit import Actor, Audit
+from argos.audit import HEAD, Actor, Audit
 from argos.audit.journal import JournalCopy
 from argos.audit.mask import masked
 from argos.audit.record import BASE
@@ -195,6 +196,93 @@ def test_a_database_set_back_whole_shows_by_the_checkpoint(
     assert back.verify() == 7
     assert back.checkpoint() is False
     again.close()
+
+
+@pytest.mark.parametrize("left", [None, "", "nonsense"])
+def test_a_checkpoint_that_was_taken_away_is_missed_and_not_made_up_again(
+    storage: Storage, audit: Audit, database: Path, tmp_path: Path, left: str | None
+) -> None:
+    fill(storage, audit, 5)
+    assert audit.checkpoint() is True
+    storage.forget_overwritten()
+    shutil.copyfile(database, tmp_path / "old.db")
+    fill(storage, audit, 2)
+    assert audit.checkpoint() is True
+    assert audit.examine().sound is True
+    storage.close()
+    for name in ("argos.db-wal", "argos.db-shm"):
+        database.with_name(name).unlink(missing_ok=True)
+    shutil.copyfile(tmp_path / "old.db", database)
+    if left is None:
+        database.with_name("audit.checkpoint").unlink()
+    else:
+        database.with_name("audit.checkpoint").write_text(left)
+    again = Storage(database, FixedClock())
+    back = Audit(again, Vault(again, MASTER_KEY), Scrubber())
+    for _unused in range(2):
+        assert back.checkpoint() is False, "that would hide it"
+        fill(again, back, 1)
+        verdict = back.examine()
+        assert (verdict.broken, verdict.sound, verdict.lost) == (None, False, True)
+        assert "kept since row 5, is " + ("missing" if left is None else "not ours") in verdict.reason
+    back.renew_checkpoint(Actor("cli", "carol"))
+    assert back.examine().sound is True
+    assert back.checkpoint() is False, "it is of this very row"
+    with again.read() as connection:
+        row = connection.execute(select(table).order_by(table.c.id.desc()).limit(1)).one()
+    assert (row.actor, row.action, json.loads(row.before)) == (
+        "cli:carol",
+        "audit.checkpoint",
+        {"state": "lost", "id": 5},
+    )
+    again.close()
+
+
+def test_that_a_checkpoint_was_written_cannot_be_taken_back_by_hand(
+    storage: Storage, audit: Audit, database: Path
+) -> None:
+    fill(storage, audit, 5)
+    audit.checkpoint()
+    database.with_name("audit.checkpoint").unlink()
+    with storage.write() as connection:
+        number, digest, version, witnessed, mac = connection.scalar(
+            select(meta.c.value).where(meta.c.key == HEAD)
+        ).split(":")
+    assert witnessed == "5"
+    for forged in (f"{number}:{digest}:{version}:0:{mac}", f"{number}:{digest}:{version}:{mac}"):
+        with storage.write() as connection:
+            connection.execute(update(meta).where(meta.c.key == HEAD).values(value=forged))
+        assert audit.verify() == 6
+
+
+def test_marks_of_the_first_databases_hold(storage: Storage, audit: Audit, vault: Vault) -> None:
+    fill(storage, audit, 5)
+    _unused, key = vault.key("audit")
+    with storage.write() as connection:
+        audit.prune(connection, 2)
+        for name, label in ((HEAD, b"argos audit head\0"), (BASE, b"argos audit base\0")):
+            number, digest, *_rest = connection.scalar(select(meta.c.value).where(meta.c.key == name)).split(":")
+            mac = hmac.new(key, label + number.encode() + b"\0" + bytes.fromhex(digest), "sha256").hexdigest()
+            connection.execute(update(meta).where(meta.c.key == name).values(value=f"{number}:{digest}:1:{mac}"))
+    assert audit.examine().sound is True
+    fill(storage, audit, 1)
+    assert audit.checkpoint() is True
+    assert (audit.examine().sound, audit.examine().rows) == (True, 4)
+
+
+def test_a_checkpoint_written_by_one_who_was_killed_before_noting_it_is_noted_next(
+    storage: Storage, audit: Audit, database: Path
+) -> None:
+    fill(storage, audit, 5)
+    with storage.read() as connection:
+        before = connection.scalar(select(meta.c.value).where(meta.c.key == HEAD))
+    audit.checkpoint()
+    with storage.write() as connection:
+        connection.execute(update(meta).where(meta.c.key == HEAD).values(value=before))
+    assert audit.examine().sound is True
+    assert audit.checkpoint() is True
+    database.with_name("audit.checkpoint").unlink()
+    assert audit.examine().lost is True
 
 
 def test_a_checkpoint_of_a_row_that_was_pruned_holds(storage: Storage, audit: Audit) -> None:

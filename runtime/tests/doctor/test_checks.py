@@ -111,6 +111,23 @@ def test_a_row_taken_out_of_the_record_shows(database: Path) -> None:
     assert "row 2" in found.message
 
 
+@pytest.mark.threat("DAT-3")
+def test_a_checkpoint_of_the_record_that_is_gone_is_warned_of(database: Path) -> None:
+    settings = Settings(master_key=bytes(32), data_dir=database.parent)
+    storage = Storage(database, SystemClock())
+    audit = Audit(storage, Vault(storage, bytes(32)), Scrubber())
+    with storage.write() as connection:
+        audit.record(connection, Actor("cli", "root"), "user.create", "user/alice")
+    assert check_record(settings).state == "ok", "none was written yet"
+    audit.checkpoint()
+    storage.close()
+    assert check_record(settings).state == "ok"
+    database.with_name("audit.checkpoint").unlink()
+    found = check_record(settings)
+    assert (found.state, "is missing" in found.message) == ("warning", True)
+    assert "sudo argos audit checkpoint" in found.advice
+
+
 def test_a_clock_that_was_set_back_shows(database: Path) -> None:
     assert check_clock(database).state == "ok"
     with sqlite3.connect(database) as connection:

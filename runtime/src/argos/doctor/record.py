@@ -11,6 +11,11 @@ from argos.settings import Settings
 from argos.storage.engine import Storage
 from argos.vault import Vault
 
+_LOOK = (
+    "Compare with a backup, and check who can be root. "
+    "If it was you: sudo argos audit checkpoint. This writes a new checkpoint and is logged."
+)
+
 
 def check_record(settings: Settings) -> Finding:
     """Every row of the audit follows from the one before it, and the last is the last.
@@ -31,7 +36,14 @@ def check_record(settings: Settings) -> Finding:
             name,
             "failed",
             f"The audit log was altered at row {verdict.broken}: {verdict.reason}.",
-            "Somebody changed the database behind the runtime's back, or put back an old copy by hand (then remove "
-            f"{settings.database.with_name('audit.checkpoint')}). Compare with a backup, and check who can be root.",
+            f"Somebody changed the database behind the runtime's back, or put back an old copy by hand. {_LOOK}",
+        )
+    if verdict.lost:
+        return Finding(
+            name,
+            "warning",
+            f"The newest rows of the audit log may be missing: {verdict.reason}.",
+            f"Somebody removed {settings.database.with_name('audit.checkpoint')}, perhaps to put back an old copy of "
+            f"the database. {_LOOK}",
         )
     return Finding(name, "ok", f"The audit log is intact: {verdict.rows} rows.")
