@@ -16,7 +16,7 @@ from argos.spellings import SHORTEST, Spelling, fold, spellings
 
 REDACTED = "[redacted]"
 MOST_HELD = 400_000
-"""Spellings of what is held. A token has some 4 to 15 of them, an RSA key of 4096 bits some 500."""
+"""Spellings of what is held. A token has some 4 to 15 of them, an RSA key of 4096 bits some 300."""
 MOST_FORMER = 100_000
 FORMER = 100
 """So many values that were replaced or refused are known as well: an error may quote one later."""
