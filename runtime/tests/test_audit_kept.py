@@ -61,6 +61,9 @@ def test_retention_by_number_keeps_the_rest_verifiable(storage: Storage, audit: 
     assert retention.sweep(clock.now()) == 11
     assert audit.verify() is None
     assert pruned(storage)[2:] == [(11, 1522)]
+    with storage.read() as connection:
+        row = connection.execute(select(table).order_by(table.c.id.desc()).limit(1)).one()
+    assert (row.actor, row.action) == ("system:retention", "audit.prune")
 
 
 @pytest.mark.parametrize("rows", [2, 50, 1000])
