@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -145,6 +146,30 @@ def test_free_space_is_looked_at_where_we_write(tmp_path: Path) -> None:
     full = check_disk([Path("/proc")])  # a file system with nothing free
     assert full.state == "failed"
     assert "/proc" in full.message
+    assert check_disk([tmp_path], tmp_path).state == "ok"
+    no_backup = check_disk([tmp_path], Path("/proc"))
+    assert (no_backup.state, "for backups at /proc" in no_backup.message) == ("warning", True)
+    both = check_disk([Path("/proc")], Path("/proc"))
+    assert (both.state, both.message.count("/proc")) == ("failed", 2)
+
+
+@pytest.mark.parametrize(
+    ("place", "state"),
+    [
+        ("data_dir", "failed"),
+        ("edge_dir", "failed"),
+        ("access_log", "failed"),
+        ("caddy_storage", "failed"),
+        ("backup_dir", "warning"),
+    ],
+)
+def test_the_doctor_looks_for_space_everywhere_that_the_edge_writes(tmp_path: Path, place: str, state: str) -> None:
+    places = dict.fromkeys(("data_dir", "edge_dir", "caddy_storage", "backup_dir", "credentials_dir"), tmp_path)
+    sockets = dict.fromkeys(("caddy_socket", "gate_socket"), tmp_path / "none.sock")
+    settings = Settings(**places, **sockets, access_log=tmp_path / "access.log")
+    full = Path("/proc/access.log") if place == "access_log" else Path("/proc")  # nothing is free there
+    found = {one.name: one for one in examine(replace(settings, **{place: full}))}
+    assert (found["disk"].state, "/proc" in found["disk"].message) == (state, True)
 
 
 def test_caddy_away_or_running_something_else(tmp_path: Path) -> None:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from argos.audit import Audit
-from argos.clock import SystemClock
 from argos.doctor.finding import Finding
 from argos.errors import ArgosError
-from argos.scrub import Scrubber
 from argos.settings import Settings
-from argos.storage.engine import Storage
-from argos.vault import Vault
 
 _LOOK = (
     "Compare with a backup, and check who can be root. "
@@ -22,15 +17,14 @@ def check_record(settings: Settings) -> Finding:
 
     Reads the whole record, so it is the doctor's, not the health answer's.
     """
+    from argos.application import opened
+
     name = "audit log"
-    storage = Storage(settings.database, SystemClock())
     try:
-        vault = Vault(storage, settings.require_master_key(), settings.master_key_next)
-        verdict = Audit(storage, vault, Scrubber()).examine()
+        with opened(settings) as here:
+            verdict = here.audit.examine()
     except ArgosError as error:
         return Finding(name, "unknown", f"The audit log cannot be read: {error}", "Fix what has failed above.")
-    finally:
-        storage.close()
     if verdict.broken is not None:
         return Finding(
             name,
