@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import json
 import logging
@@ -11,10 +12,11 @@ from typing import Any
 
 import pytest
 from argos.audit import HEAD, Actor, Audit
-from argos.audit.journal import JournalCopy
+from argos.audit.journal import LINE, JournalCopy, line_of
 from argos.audit.mask import masked
 from argos.audit.record import BASE
 from argos.audit.retention import Retention
+from argos.audit.search import Entry, Query, Search
 from argos.clock import FixedClock
 from argos.scrub import Scrubber
 from argos.storage.engine import Storage
@@ -364,3 +366,55 @@ def test_the_copy_in_the_journal_holds_each_row_once_and_goes_on_after_a_restart
     lines = [json.loads(record.message) for record in caplog.records]
     assert [line["id"] for line in lines] == list(range(4, 1504))
     assert lines[0]["actor"] == {"kind": "cli", "name": "root", "claim": True}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "shortened"),
+    [
+        ({"reason": "x" * 7000}, {"reason": "y"}, set()),
+        ({"reason": "x" * 9000}, {"reason": "y" * 3000}, {"before"}),
+        ({"reason": "x"}, {"reason": "é" * 2000}, {"after"}),
+        ({"reason": "x" * 200_000}, {"reason": "y" * 9000}, {"before", "after"}),
+        (None, {"reason": "y" * 9000}, {"after"}),
+    ],
+)
+def test_a_row_that_is_too_long_for_the_journal_is_shortened_and_stays_an_object(
+    storage: Storage, audit: Audit, before: dict[str, Any] | None, after: dict[str, Any], shortened: set[str]
+) -> None:
+    with storage.write() as connection:
+        audit.record(connection, Actor("cli", "root"), "config.apply", "host/a", before, after)
+        stored = connection.execute(select(table)).one()
+    [entry] = Search(storage).all(Query())
+    line = line_of(entry)
+    assert len(line) <= LINE
+    told = json.loads(line)
+    assert told.pop("shortened", False) is bool(shortened)
+    for name in shortened:
+        text = getattr(stored, name)
+        assert told[name] == {"too_long": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    for name in {"before", "after"} - shortened:
+        assert told[name] == getattr(entry, name)
+    assert (told["id"], told["action"], told["target"]) == (entry.id, "config.apply", "host/a")
+
+
+def test_the_longest_row_of_all_fits_into_a_line() -> None:
+    longest = "\U0001f600" * 1024
+    entry = Entry(2**62, 0, "cli", longest, True, longest, longest, longest, {"a": longest}, {"a": longest})
+    line = line_of(entry)
+    assert len(line) <= LINE
+    told = json.loads(line)
+    assert told["shortened"] is True
+    assert all(longest.startswith(told[name].removesuffix("…")) for name in ("address", "action", "target"))
+
+
+def test_the_copy_in_the_journal_does_not_depend_on_the_level_of_the_log(
+    storage: Storage, audit: Audit, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("argos.audit").setLevel(logging.NOTSET)
+    caplog.set_level(logging.ERROR)
+    caplog.handler.setLevel(logging.NOTSET)
+    copy = JournalCopy(storage)
+    copy.copy()
+    fill(storage, audit, 1)
+    assert copy.copy() == 1
+    assert len(caplog.records) == 1
