@@ -51,10 +51,10 @@ def check_disk(paths: list[Path], backups: Path | None = None) -> Finding:
         return Finding(name, "unknown", message, "Run as root: sudo argos doctor.")
     if short:
         where = ", ".join([*short, no_backup] if no_backup else short)
-        return Finding(name, "failed", f"Very little space is left at {where}.", advice)
+        return Finding(name, "failed", f"Almost no space left at {where}.", advice)
     if no_backup:
-        return Finding(name, "warning", f"Very little space is left for backups at {no_backup}.", advice)
-    return Finding(name, "ok", "There is enough free space.")
+        return Finding(name, "warning", f"Almost no space left for backups at {no_backup}.", advice)
+    return Finding(name, "ok", "Enough free space.")
 
 
 def _short_of_room(path: Path) -> str:
