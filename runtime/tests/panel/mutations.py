@@ -13,8 +13,9 @@ from argos.application import Application
 from argos.audit import Actor
 from argos.panel.app import panel_app
 from argos.sessions.model import IssuedSession
-from conftest import PASSWORD, SYSTEM
 from falcon import testing
+
+from .conftest import PASSWORD, SYSTEM
 
 ADDRESS = "203.0.113.5"
 ARCHIVE = "argos-20261123T020000Z-1f2e.backup"

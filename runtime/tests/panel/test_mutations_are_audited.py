@@ -16,9 +16,10 @@ import pytest
 from argos.api.routes import admin_app
 from argos.application import Application
 from argos.panel.app import panel_app
-from conftest import PASSWORD
 from falcon import testing
-from mutations import (
+
+from .conftest import PASSWORD
+from .mutations import (
     ACTIONS_ELSEWHERE,
     API,
     ARCHIVE,
