@@ -98,6 +98,7 @@ def test_a_long_one_is_taken_out_whole_and_where_it_was_cut() -> None:
     assert Scrubber([value]).scrub(f"<{value[:300]}") == "<[redacted]"
 
 
+@pytest.mark.threat("DAT-4")
 def test_a_replaced_value_is_known_for_a_while_and_then_forgotten() -> None:
     scrubber = Scrubber(["of the start"])
     scrubber.hold("token", "the first value")
@@ -128,6 +129,7 @@ def test_what_was_forgotten_leaves_nothing() -> None:
     assert not any("a v" in key for key in scrubber._index)
 
 
+@pytest.mark.threat("DAT-4")
 def test_how_much_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scrub, "MOST_HELD", 40)
     monkeypatch.setattr(scrub, "MOST_FORMER", 60)
