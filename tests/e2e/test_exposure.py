@@ -32,7 +32,7 @@ from lab.people import Panel, People, Person
 from lab.polling import until
 from lab.provider import SECRET as CLIENT_SECRET
 from lab.provider import elsewhere
-from lab.secret_search import forms_of, search, watching
+from lab.secret_search import demand_only_holders, forms_of, master_key, search, watching
 from lab.visitor import Visitor
 
 sys.path.insert(0, str(CHECKOUT / "tests" / "acme"))
@@ -117,13 +117,6 @@ STANDS = {
     "ACME account's key": {"/var/lib/argos-caddy/*acme/*/users/*.key": ("argos-caddy", 0o600)},
     "key of an ACME certificate": {"/var/lib/argos-caddy/*certificates/*.key": ("argos-caddy", 0o600)},
 }
-
-
-def master_key(guest: Guest) -> str:
-    """Return it as the guest's root can."""
-    master = guest.shell("sed -n 's/^ARGOS_MASTER_KEY=//p' /etc/argos/argos.env").strip().strip('"')
-    assert len(base64.b64decode(master)) == 32
-    return master
 
 
 def stands(name: str, path: str) -> tuple[str, int] | None:
@@ -415,12 +408,7 @@ def test_no_child_of_a_backup_or_of_caddys_validation_has_a_secret_in_its_enviro
     units = {(one.user, one.unit) for one in watched.processes}
     assert {("argos", "argos-backup.service"), ("argos-caddy", "argos-backup.service")} <= units, units
     assert any(" restore" in one.command for one in watched.processes)
-    holders = {"argos.service", "argos-backup.service"}
-    for one in watched.processes:
-        if one.found:
-            # What systemd gives its unit, before the process is its own: for nobody but root to read, nor another user.
-            assert (one.unit in holders, one.found) == (True, ("environ: master key",)), one
-            assert one.reader in {"root", "argos"}, one
+    demand_only_holders(guest, watched)
 
 
 @pytest.mark.threat("SEC-3")

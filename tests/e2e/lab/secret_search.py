@@ -199,6 +199,27 @@ def watching(guest: Guest, values: Mapping[str, str]) -> Iterator[Watched]:
         looker.wait(10)
 
 
+def master_key(guest: Guest) -> str:
+    """Return it as the guest's root can."""
+    master = guest.shell("sed -n 's/^ARGOS_MASTER_KEY=//p' /etc/argos/argos.env").strip().strip('"')
+    assert len(base64.b64decode(master)) == 32
+    return master
+
+
+def demand_only_holders(guest: Guest, watched: Watched) -> None:
+    """Fail where a process had a value on its command line, or in an environment that systemd did not give its unit.
+
+    What systemd gives is the master key alone, and nobody but root and argos may read it there.
+    """
+    given = guest.shell("grep -l '^EnvironmentFile=/etc/argos/argos.env' /usr/lib/systemd/system/argos*.service /etc/systemd/system/argos*.service || true")
+    holders = {path.rpartition("/")[2] for path in given.split()}
+    assert "argos.service" in holders
+    for one in watched.processes:
+        if one.found:
+            assert (one.unit in holders, one.found) == (True, ("environ: master key",)), one
+            assert one.reader in {"root", "argos"}, one
+
+
 def _asked(values: Mapping[str, str]) -> str:
     return json.dumps({name: forms_of(value) for name, value in values.items()}) + "\n"
 
