@@ -156,7 +156,7 @@ def test_a_first_host_is_published_and_protected_by_the_panel_alone(
     assert revision, "the second revision published the host"
     back = panel.post("/history/2")
     assert back.headers["location"] == "/history?back=2"
-    assert "as it was at revision 2" in panel.get("/history?back=2")
+    assert "the same as in revision 2" in panel.get("/history?back=2")
     assert edge.ask(NAME, f"/search?q={SQLI}").status == 200, "as it was first published"
 
     gone = panel.post(f"/hosts/{NAME}", do="remove")
