@@ -211,7 +211,8 @@ def demand_only_holders(guest: Guest, watched: Watched) -> None:
 
     What systemd gives is the master key alone, and nobody but root and argos may read it there.
     """
-    given = guest.shell("grep -l '^EnvironmentFile=/etc/argos/argos.env' /usr/lib/systemd/system/argos*.service /etc/systemd/system/argos*.service || true")
+    units = "/usr/lib/systemd/system/argos*.service /etc/systemd/system/argos*.service"
+    given = guest.shell(f"grep -l '^EnvironmentFile=/etc/argos/argos.env' {units} || true")
     holders = {path.rpartition("/")[2] for path in given.split()}
     assert "argos.service" in holders
     for one in watched.processes:
