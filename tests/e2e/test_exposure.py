@@ -396,12 +396,13 @@ def test_no_child_of_a_backup_or_of_caddys_validation_has_a_secret_in_its_enviro
     guest: Guest, api: AdminApi, planted: str, declaration: Declaration, archive: Callable[[], str]
 ) -> None:
     refused = declaration.host("e2e-refused", waf={"mode": "block", "custom_rules": [BAD_RULE]})
+    hosts = [refused, declaration.host("e2e-taken")]  # without the first Caddy is asked again, by a child
     master = master_key(guest)
     with watching(guest, {"master key": master, "planted secret": planted}) as watched:
         name = archive()
         guest.run("argos", "restore", "--dry-run", "--force", f"/var/lib/argos-backups/{name}")
         guest.run("systemctl", "start", "argos-backup.service", timeout=90)
-        answer = api.request("POST", "/v1/config/apply", {"owner": "e2e-refused", "hosts": [refused]})
+        answer = api.request("POST", "/v1/config/apply", {"owner": "e2e-refused", "hosts": hosts})
         assert answer.status == 422, answer
     kinds = {(one.user, one.command.partition(" --")[0]) for one in watched.processes}
     assert ("argos", "/usr/bin/argos-caddy validate") in kinds, kinds
