@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from argos.audit import Actor, Audit
-from argos.errors import Invalid, NotFound
+from argos.errors import Conflict, Invalid, NotFound
 from argos.named_secrets import VALUE_LIMIT, NamedSecrets
 from argos.scrub import Scrubber
 from argos.storage.engine import Storage
@@ -104,6 +104,38 @@ def test_the_digest_follows_the_values(named_secrets: NamedSecrets, actor: Actor
     named_secrets.set(actor, "smtp", "a password")
     assert named_secrets.digest(["smtp"]) == first
     assert len({absent, first, second, named_secrets.digest(["other"]), named_secrets.digest([])}) == 5
+
+
+def test_what_is_only_checked_is_not_learnt_and_what_is_refused_is(
+    named_secrets: NamedSecrets, scrubber: Scrubber, actor: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named_secrets.set(actor, "smtp", "a password")
+    known = len(scrubber)
+    assert named_secrets.would_change("smtp", "another password") is True
+    assert named_secrets.would_change("imap", "another password") is True
+    assert len(scrubber) == known
+    monkeypatch.setattr("argos.scrub.MOST_HELD", known)
+    for refused in (named_secrets.would_change, lambda name, value: named_secrets.set(actor, name, value)):
+        with pytest.raises(Conflict, match="secret/imap: the secrets have too many lines together") as raised:
+            refused("imap", "another password")
+        assert "another password" not in raised.value.message
+    assert named_secrets.names() == ["smtp"]
+    assert scrubber.scrub("another password") == "[redacted]"
+    assert named_secrets.set(actor, "smtp", "a passw0rd") is True
+
+
+def test_a_value_that_another_process_replaced_or_deleted_is_let_go(
+    named_secrets: NamedSecrets, storage: Storage, vault: Vault, audit: Audit, scrubber: Scrubber, actor: Actor
+) -> None:
+    named_secrets.set(actor, "smtp", "a password")
+    named_secrets.set(actor, "imap", "a mailbox")
+    other = NamedSecrets(storage, vault, audit, Scrubber())
+    other.set(actor, "smtp", "a new password")
+    other.delete(actor, "imap")
+    assert named_secrets.reveal("smtp") == "a new password"
+    assert scrubber.scrub("a new password, a mailbox") == "[redacted], [redacted]"
+    named_secrets.sweep()
+    assert scrubber.held() == ["secret/smtp"]
 
 
 def test_stored_values_are_known_to_the_scrubber_after_a_restart(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import random
+import re
 
 import pytest
+import zxingcpp
 from argos.recovery_sheet.sheet import as_html, as_text
 from argos.recovery_sheet.words import BadWords, from_words, to_words
 from argos.vault import key_id
@@ -57,6 +59,65 @@ def test_a_slip_is_noticed_and_no_word_is_quoted() -> None:
     assert noticed > 190, "a checksum of 8 bits lets one in 256 pass"
 
 
+Modules = list[list[bool]]
+"""Rows of a QR code with its margin; True is dark."""
+_BLOCKS = {" ": (True, True), "▀": (False, True), "▄": (True, False), "█": (False, False)}
+
+
+def in_terminal(text: str) -> Modules:
+    """What a terminal with light letters on a dark ground shows: each letter is two modules, one above the other."""
+    lines = [line for line in text.splitlines() if line and set(line) <= _BLOCKS.keys()]
+    assert len({len(line) for line in lines}) == 1
+    return [[_BLOCKS[letter][half] for letter in line] for line in lines for half in (0, 1)]
+
+
+def in_page(page: str) -> Modules:
+    """What a browser draws of the page's only SVG: dark lines of one module's height (SVG 1.1 §8.3, m and h)."""
+    [code] = re.findall(r"<svg .*</svg>", page)
+    [size, height] = [int(number) for number in re.findall(r'(?:width|height)="(\d+)"', code)]
+    [scale] = [int(number) for number in re.findall(r'transform="scale\((\d+)\)"', code)]
+    assert size == height
+    assert 'stroke="#000"' in code
+    [path] = re.findall(r' d="([^"]+)"', code)
+    rows = [[False] * (size // scale) for _unused in range(size // scale)]
+    x = y = 0.0
+    for command, first, second in re.findall(r"([Mmh])(-?[\d.]+)(?: (-?[\d.]+))?", path):
+        if command == "h":
+            for column in range(int(x), int(x + float(first))):
+                rows[int(y)][column] = True
+            x += float(first)
+        else:
+            x, y = (float(first), float(second)) if command == "M" else (x + float(first), y + float(second))
+    return rows
+
+
+def read(modules: Modules) -> str:
+    """What another's reader of QR codes sees, as a camera does: eight pixels for a module."""
+    rows = [bytes(0 if dark else 255 for dark in row for _unused in range(8)) for row in modules]
+    image = b"".join(row * 8 for row in rows)
+    pixels = memoryview(image).cast("B", (8 * len(rows), len(rows[0])))
+    found = zxingcpp.read_barcodes(pixels, formats=zxingcpp.BarcodeFormat.QRCode, try_invert=False)
+    assert len(found) == 1
+    return str(found[0].text)
+
+
+@pytest.mark.parametrize("key", [bytes(range(32)), bytes(32), b"\xff" * 32, random.Random(3).randbytes(32)])
+def test_each_qr_code_holds_the_line_of_the_environment_file(key: bytes) -> None:
+    value = base64.b64encode(key).decode()
+    assert read(in_terminal(as_text(key, "edge", 1_800_000_000))) == value
+    assert read(in_page(as_html(key, "edge", 1_800_000_000))) == value
+
+
+def test_a_qr_code_with_a_stain_is_read_all_the_same_and_one_that_is_none_is_not() -> None:
+    key = bytes(range(32))
+    modules = in_page(as_html(key, "edge", 0))
+    for row in modules[18:22]:  # 16 of 1089 modules: level M mends 15 % of the codewords (ISO/IEC 18004)
+        row[18:22] = [False] * 4
+    assert read(modules) == base64.b64encode(key).decode()
+    with pytest.raises(AssertionError):
+        read([[(row + column) % 2 == 0 for column in range(41)] for row in range(41)])
+
+
 def test_the_sheet_holds_the_key_in_every_spelling_and_its_id() -> None:
     key = bytes(range(32))
     text, page = as_text(key, "edge", 1_800_000_000), as_html(key, "<edge>", 1_800_000_000)
@@ -67,4 +128,3 @@ def test_the_sheet_holds_the_key_in_every_spelling_and_its_id() -> None:
             assert word in shown
     assert "&lt;edge&gt;" in page
     assert "http" not in page.replace("http://www.w3.org", ""), "the page loads nothing"
-    assert "▀" in text or "█" in text

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
-from argos.scrub import REDACTED, Scrubber
+from argos import scrub
+from argos.scrub import FORMER, REDACTED, Scrubber
+from argos.spellings import Spelling
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,6 +83,86 @@ def test_one_line_of_a_private_key_is_found() -> None:
     scrubber = Scrubber([key])
     assert scrubber.scrub("bad line MIGHAgEAMBMGByqGSM49AgEGCCqG") == "bad line [redacted]"
     assert scrubber.scrub("-----BEGIN PRIVATE KEY-----") == "-----BEGIN PRIVATE KEY-----"
+
+
+@given(st.text("%aAbB2f", min_size=6, max_size=9), st.text("%aAbB2f"), st.text("%aAbB2f"))
+def test_a_secret_is_found_whatever_stands_beside_it(secret: str, before: str, after: str) -> None:
+    assert secret not in Scrubber([secret]).scrub(before + secret + after)
+    decoy = Scrubber(["%AB2f%aB", "abB2fa", secret, "aaAAbb"])
+    assert secret not in decoy.scrub(before + secret + after).replace(REDACTED, "-")
+
+
+def test_a_long_one_is_taken_out_whole_and_where_it_was_cut() -> None:
+    value = "".join(chr(0x4E00 + number) for number in range(5000))
+    assert Scrubber([value]).scrub(f"<{value}>") == "<[redacted]>"
+    assert Scrubber([value]).scrub(f"<{value[:300]}") == "<[redacted]"
+
+
+@pytest.mark.threat("DAT-4")
+def test_a_replaced_value_is_known_for_a_while_and_then_forgotten() -> None:
+    scrubber = Scrubber(["of the start"])
+    scrubber.hold("token", "the first value")
+    scrubber.hold("other", "the first value")
+    alone = len(scrubber)
+    scrubber.hold("token", "the second value")
+    assert scrubber.scrub("the first value, the second value") == "[redacted], [redacted]"
+    scrubber.release("token")
+    assert scrubber.scrub("the second value") == REDACTED, "an error may quote it yet"
+    for number in range(1000):
+        scrubber.remember(f"refused value {number}")
+        scrubber.hold("third", f"value number {number}")
+    assert scrubber.scrub("the second value") == "the second value"
+    assert scrubber.scrub("refused value 0, refused value 999") == "refused value 0, [redacted]"
+    assert scrubber.scrub("of the start, the first value") == "[redacted], [redacted]", "another name still has it"
+    assert len(scrubber) < alone + (FORMER + 1) * 16
+
+
+def test_what_was_forgotten_leaves_nothing() -> None:
+    scrubber = Scrubber()
+    for number in range(FORMER + 1):
+        scrubber.remember(f"a värlue of its own {number}")
+    most = len(scrubber)
+    for number in range(FORMER + 1):
+        scrubber.remember(f"b värlue of its own {number}")
+    assert len(scrubber) <= most
+    assert scrubber.scrub("a värlue of its own 0") == "a värlue of its own 0"
+    assert not any("a v" in key for key in scrubber._index)
+
+
+@pytest.mark.threat("DAT-4")
+def test_how_much_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scrub, "MOST_HELD", 40)
+    monkeypatch.setattr(scrub, "MOST_FORMER", 60)
+    scrubber, lines = Scrubber(), "\n".join(f"line number {number:>8}" for number in range(3))
+    assert scrubber.has_room("a", lines) is True
+    scrubber.hold("a", lines)
+    assert scrubber.has_room("b", lines) is False
+    assert scrubber.has_room("a", lines + "!") is True, "it takes the place of its own"
+    for number in range(20):
+        scrubber.remember(f"{lines}{number}")
+    assert len(scrubber) <= 100
+
+
+def test_a_thousand_secrets_cost_a_text_no_more_than_one() -> None:
+    """Counted in steps, not in seconds: at each place one look into the index, whatever is in it."""
+    looks: list[str] = []
+
+    class Counting(dict[str, tuple[Spelling, ...]]):
+        def __contains__(self, key: object) -> bool:
+            looks.append(str(key))
+            return super().__contains__(key)
+
+        def get(self, key: str, default: Any = None) -> Any:
+            looks.append(key)
+            return super().get(key, default)
+
+    text = "a line of a log, without any secret in it, " * 20
+    for count in (1, 1000):
+        scrubber = Scrubber(f"sëcret/{number * 7919 % 9973}/token" for number in range(count))
+        scrubber._index = Counting(scrubber._index)
+        looks.clear()
+        assert scrubber.scrub(text) == text
+        assert len(looks) <= len(text)
 
 
 def test_values_inside_of_values_are_scrubbed() -> None:

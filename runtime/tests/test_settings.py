@@ -6,7 +6,11 @@ import base64
 from pathlib import Path
 
 import pytest
+from argos.doctor.key import check_key
 from argos.settings import BadSetting, Settings
+from argos.vault import Vault, key_id
+
+from .conftest import MASTER_KEY
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 
@@ -79,6 +83,22 @@ def test_the_master_key_is_in_no_text_about_the_settings() -> None:
         assert "planted" not in str(raised.value)
 
 
-def test_a_process_without_a_key_says_so() -> None:
-    with pytest.raises(BadSetting, match="ARGOS_MASTER_KEY: is not set"):
-        Settings.from_environment({}).require_master_key()
+def test_a_process_without_a_key_says_so(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match="ARGOS_MASTER_KEY: is not set; expected base64 of 32 random bytes"):
+        Settings.from_environment({"ARGOS_DATA_DIR": str(tmp_path)}).require_master_key()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("given", ["", "not base64!", base64.b64encode(bytes(31)).decode()])
+def test_a_missing_or_malformed_key_says_which_key_the_data_wants(vault: Vault, database: Path, given: str) -> None:
+    assert vault.key("audit")[0] == 1
+    environment = {"ARGOS_DATA_DIR": str(database.parent), "ARGOS_MASTER_KEY": given}
+    with pytest.raises(BadSetting, match=f"ARGOS_MASTER_KEY: .*the key with id {key_id(MASTER_KEY)}") as raised:
+        Settings.from_environment(environment).require_master_key()
+    assert not given or given not in str(raised.value)
+    assert raised.value.__context__ is None
+
+
+def test_the_doctor_says_of_a_missing_key_which_one_is_wanted(vault: Vault, database: Path) -> None:
+    vault.key("audit")
+    assert key_id(MASTER_KEY) in check_key(Settings(data_dir=database.parent)).message

@@ -9,9 +9,12 @@ import re
 import secrets
 import selectors
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import quote
 
 import pyotp
 import pytest
@@ -22,11 +25,21 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from lab.admin_api import AdminApi, Declaration
 from lab.echo import Received
 from lab.guest import CHECKOUT, Guest
+from lab.mailbox import PASSWORD as SMTP_PASSWORD
+from lab.mailbox import mailbox
 from lab.namespace import PublicNetwork
 from lab.people import Panel, People, Person
 from lab.polling import until
+from lab.provider import SECRET as CLIENT_SECRET
+from lab.provider import elsewhere
+from lab.secret_search import demand_only_holders, forms_of, master_key, search, watching
 from lab.visitor import Visitor
 
+sys.path.insert(0, str(CHECKOUT / "tests" / "acme"))
+
+from acme import Pebble
+
+BAD_RULE = 'SecRule ARGS "@rx (unclosed" "id:100001,phase:2,deny"'  # which only Caddy refuses
 DOORS = {("tcp", 22), ("tcp", 80), ("tcp", 443), ("udp", 443)}
 
 
@@ -84,73 +97,6 @@ def test_only_ssh_http_and_https_answer(guest: Guest, network: PublicNetwork) ->
     assert answering(network, guest.address, ports) == [22, 80, 443]
 
 
-# Looks for values (on stdin, as base64) where none may stand; prints where it found which.
-_SEARCH = r"""
-import base64, json, os, pathlib, socket, stat, subprocess, sys
-asked = json.load(sys.stdin)
-values = {name: [base64.b64decode(form) for form in forms] for name, forms in asked.items()}
-hits = []
-def look(where, data):
-    for name, forms in values.items():
-        if any(form in data for form in forms):
-            hits.append([name, where])
-# Before that the guest knew no secret: of what a package holds only what was changed since is read.
-begun = os.stat("/usr/lib/tmpfiles.d/argos.conf").st_mtime
-HOLD_NO_FILES, PACKAGES = {"dev", "proc", "sys"}, {"boot", "opt", "usr"}
-def files(top):
-    for folder, _, names in os.walk(top):
-        for name in names:
-            path = os.path.join(folder, name)
-            try:
-                info = os.lstat(path)
-            except OSError:
-                continue
-            if stat.S_ISREG(info.st_mode) and info.st_size < 64 << 20:
-                yield path, info
-def search(top, since):
-    for path, info in files(top):
-        try:
-            if info.st_ctime >= since:
-                look(path, pathlib.Path(path).read_bytes())
-        except OSError:
-            pass
-for top in sorted(set(os.listdir("/")) - HOLD_NO_FILES):
-    if not os.path.islink("/" + top):
-        search("/" + top, begun if top in PACKAGES else 0)
-look("journal", subprocess.run(["journalctl", "--no-pager", "-o", "export", "-a"], capture_output=True).stdout)
-with socket.socket(socket.AF_UNIX) as admin:
-    admin.settimeout(20)
-    admin.connect("/run/argos-caddy/admin.sock")
-    admin.sendall(b"GET /config/ HTTP/1.0\r\nHost: localhost\r\n\r\n")
-    config = b""
-    while piece := admin.recv(65536):
-        config += piece
-assert b"argos" in config, config[:300]
-look("/config", config)
-holders = subprocess.run(["systemctl", "show", "-p", "MainPID", "--value", "argos"], capture_output=True, text=True)
-for process in pathlib.Path("/proc").iterdir():
-    if not process.name.isdigit() or int(process.name) == os.getpid():
-        continue
-    try:
-        look(f"cmdline of {process.name}", (process / "cmdline").read_bytes())
-        if process.name != holders.stdout.strip():
-            look(f"environ of {(process / 'comm').read_text().strip()}", (process / "environ").read_bytes())
-    except OSError:
-        pass
-print(json.dumps(hits))
-"""
-
-
-def forms_of(value: str) -> list[str]:
-    """Return a secret as it might stand somewhere: plain, hex, base64 (and, for a key in base64, its bytes)."""
-    plain = value.encode()
-    forms = {plain, plain.hex().encode(), base64.b64encode(plain).rstrip(b"=")[:-1], plain.replace(b" ", b"%20")}
-    if len(value) == 44 and value.endswith("="):
-        raw = base64.b64decode(value)
-        forms |= {raw, raw.hex().encode(), base64.urlsafe_b64encode(raw), value.rstrip("=").encode()}
-    return [base64.b64encode(form).decode() for form in forms]
-
-
 # Where a secret must stand in clear: whose the file is, and the most that its mode may allow (SEC-1, SEC-3, DAT-6).
 CADDYS_CA = "/var/lib/argos-caddy/*pki/authorities/local/root.key"  # a restore keeps the one of before
 OWN = "/var/lib/argos-caddy/*caddy/argos-certificates/e2e-own.*.pem"
@@ -168,6 +114,8 @@ STANDS = {
     "DNS token": {"/run/argos-credentials/secret-e2e-dns-token": ("argos", 0o440)},
     "key of Caddy's CA": {CADDYS_CA: ("argos-caddy", 0o600)},
     "key of an own certificate": {OWN: ("argos-caddy", 0o400)},
+    "ACME account's key": {"/var/lib/argos-caddy/*acme/*/users/*.key": ("argos-caddy", 0o600)},
+    "key of an ACME certificate": {"/var/lib/argos-caddy/*certificates/*.key": ("argos-caddy", 0o600)},
 }
 
 
@@ -177,10 +125,8 @@ def stands(name: str, path: str) -> tuple[str, int] | None:
 
 
 @pytest.fixture
-def enrolled(
-    api: AdminApi, people: People, panel: Panel, new_visitor: Callable[..., Visitor]
-) -> Iterator[dict[str, str]]:
-    """The TOTP secret and two recovery codes of somebody who has just set them up, and a provider's client secret."""
+def enrolled(people: People, panel: Panel, new_visitor: Callable[..., Visitor]) -> dict[str, str]:
+    """The TOTP secret and two recovery codes of somebody who has just set them up."""
     person, browser = people.create("e2e-enrolled"), new_visitor()
     panel.submit(browser, person)
     panel.change_password(browser, person, "e2e-" + secrets.token_hex(12))
@@ -191,16 +137,72 @@ def enrolled(
     shown = panel.post(browser, "/profile/second-factor", fields).text
     codes = re.findall(r"\b\w{4}(?:-\w{4})+\b", shown)
     assert len(codes) >= 2
-    client = "client-" + secrets.token_hex(16)
-    assert api.request("PUT", "/v1/secrets/e2e-oidc-client", {"value": client}).status == 200
-    yield {
+    return {
         "TOTP secret": secret[0],
         "recovery code": codes[0],
         "another recovery code": codes[1],
-        "provider's client secret": client,
         "enrolled's session": browser.http.cookies["__Secure-argos_session"],
     }
-    api.request("DELETE", "/v1/secrets/e2e-oidc-client")
+
+
+@pytest.fixture
+def with_a_provider(
+    guest: Guest, api: AdminApi, declaration: Declaration, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """The client's secret of ``settings.oidc``, which the provider was shown."""
+    with elsewhere(guest, api, declaration.panel, tmp_path_factory.mktemp("provider")):
+        steps = json.loads(guest.run("argos", "oidc", "test", "--json"))
+        assert all(step["done"] for step in steps), steps
+        yield {
+            "provider's client secret": CLIENT_SECRET,
+            "provider's Basic credentials": f"argos:{quote(CLIENT_SECRET, safe='')}",
+        }
+
+
+@pytest.fixture
+def with_a_relay(guest: Guest, api: AdminApi, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The password of ``settings.mail``, with which the runtime has signed in at a relay."""
+    with mailbox(guest, tmp_path) as relay:
+        assert api.request("PUT", "/v1/secrets/e2e-smtp", {"value": SMTP_PASSWORD}).status == 200
+        mail = {
+            "host": relay.address,
+            "port": relay.server.port,
+            "username": "argos",
+            "password": {"secret": "e2e-smtp"},
+            "sender": "argos@home.example",
+            "recipients": ["me@home.example"],
+            "trusted_ca": relay.authority,
+        }
+        assert api.request("POST", "/v1/config/apply", {"owner": "e2e-mail", "settings": {"mail": mail}}).status == 200
+        steps = json.loads(guest.run("argos", "mail", "test", "--json"))
+        assert [step["step"] for step in steps if step["done"]][-1] == "accepted", steps
+        yield {"SMTP password": SMTP_PASSWORD, "SMTP sign-in": f"\0argos\0{SMTP_PASSWORD}"}
+    off = {"owner": "e2e-mail", "settings": {"mail": {"enabled": False}}}
+    assert api.request("POST", "/v1/config/apply", off).status == 200
+    api.request("DELETE", "/v1/secrets/e2e-smtp")
+
+
+@pytest.fixture
+def issued(
+    guest: Guest, declaration: Declaration, more_hosts: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """The keys that Caddy made for an account at a CA, and for a certificate of it."""
+    name = declaration.name("e2e-issued")
+    place = tmp_path_factory.mktemp("pebble")
+    with Pebble(place, 80, 443, address=guest.gateway, resolves_to=guest.address) as pebble:
+        ours = {"mode": "auto", "ca": pebble.directory, "ca_root": pebble.authority.pem}
+        more_hosts(declaration.host("e2e-issued", tls=ours))
+
+        def key_of(pattern: str) -> str:
+            """The second line of the one such file, which is the first of the key's own."""
+            top = "/var/lib/argos-caddy"
+            return guest.shell(f"find {top} -path '{top}/{pattern}' -exec sed -n 2p {{}} +").strip()
+
+        until("the CA signs", lambda: key_of(f"certificates/*/{name}/{name}.key"), within=60)
+        yield {
+            "ACME account's key": key_of(f"acme/*{pebble.port}*/users/*.key"),
+            "key of an ACME certificate": key_of(f"certificates/*/{name}/{name}.key"),
+        }
 
 
 @pytest.fixture
@@ -209,6 +211,17 @@ def planted(api: AdminApi) -> Iterator[str]:
     assert api.request("PUT", "/v1/secrets/e2e-planted", {"value": value}).status == 200
     yield value
     api.request("DELETE", "/v1/secrets/e2e-planted")
+
+
+@pytest.fixture
+def secretive(api: AdminApi, declaration: Declaration, planted: str) -> Iterator[str]:
+    """The address of a host whose upstream is given the planted secret."""
+    assert planted
+    headers = {"set": {"X-Upstream-Key": {"secret": "e2e-planted"}}}
+    hosts = [declaration.host("e2e-secretive", request_headers=headers)]
+    assert api.request("POST", "/v1/config/apply", {"owner": "e2e-secretive", "hosts": hosts}).status == 200
+    yield f"https://{declaration.name('e2e-secretive')}/"
+    assert api.request("POST", "/v1/config/apply", {"owner": "e2e-secretive", "prune": True}).status == 200
 
 
 @pytest.fixture
@@ -269,30 +282,28 @@ def test_no_secret_is_in_a_log_the_journal_caddys_configuration_or_a_readable_fi
     guest: Guest,
     declaration: Declaration,
     planted: str,
-    more_hosts,
+    secretive: str,
     visitor: Visitor,
     signed_in: Visitor,
     alice: Person,
     enrolled: dict[str, str],
     of_every_kind: dict[str, str],
+    with_a_provider: dict[str, str],
+    with_a_relay: dict[str, str],
+    issued: dict[str, str],
     archive: Callable[[], str],
     people: People,
     panel: Panel,
     new_visitor: Callable[..., Visitor],
 ) -> None:
-    more_hosts(
-        declaration.host("e2e-secretive", request_headers={"set": {"X-Upstream-Key": {"secret": "e2e-planted"}}})
-    )
-    url = f"https://{declaration.name('e2e-secretive')}/"
     until(
         "the upstream gets the secret",
-        lambda: Received.of(visitor.get(url).content).all("x-upstream-key") == [planted],
+        lambda: Received.of(visitor.get(secretive).content).all("x-upstream-key") == [planted],
         within=60,
     )
     bouncer = guest.shell("cat /run/argos-credentials/crowdsec-bouncer-key").strip()
     machine = guest.shell("sed -n 's/^password: *//p' /etc/crowdsec/local_api_credentials.yaml").strip()
-    master = guest.shell("sed -n 's/^ARGOS_MASTER_KEY=//p' /etc/argos/argos.env").strip().strip('"')
-    assert len(base64.b64decode(master)) == 32
+    master = master_key(guest)
     wanted = {
         "master key": master,
         "bouncer key": bouncer,
@@ -305,9 +316,12 @@ def test_no_secret_is_in_a_log_the_journal_caddys_configuration_or_a_readable_fi
         "key of Caddy's CA": guest.shell("sed -n 2p /var/lib/argos-caddy/pki/authorities/local/root.key").strip(),
         **enrolled,
         **of_every_kind,
+        **with_a_provider,
+        **with_a_relay,
+        **issued,
     }
+    assert len(wanted) == 23
     assert all(len(value) >= 9 for value in wanted.values()), {name: len(value) for name, value in wanted.items()}
-    asked = json.dumps({name: forms_of(value) for name, value in wanted.items()})
     name = archive()
     keeper = people.create("e2e-keeper", "admin", must_change=False)
     browser = new_visitor()
@@ -315,8 +329,8 @@ def test_no_secret_is_in_a_log_the_journal_caddys_configuration_or_a_readable_fi
     downloaded = browser.get(f"{panel.url}/backups/{name}").content
     assert downloaded.startswith(b"argos backup 1\n")
     assert len(downloaded) == int(guest.run("stat", "-c", "%s", f"/var/lib/argos-backups/{name}"))
-    for what, forms in json.loads(asked).items():
-        assert not any(base64.b64decode(form) in downloaded for form in forms), what
+    for what, value in wanted.items():
+        assert not any(base64.b64decode(form) in downloaded for form in forms_of(value)), what
     for unit in ("argos", "argos-gate", "argos-caddy", "argos-credentials", "argos-backup"):
         assert guest.run("systemctl", "show", "-p", "LimitCORE", "--value", unit).strip() == "0", unit
     dies = guest.run("systemctl", "show", "-p", "MainPID", "--value", "argos").strip()
@@ -331,7 +345,7 @@ def test_no_secret_is_in_a_log_the_journal_caddys_configuration_or_a_readable_fi
         lambda: visitor.get(f"https://{declaration.panel}/login").status_code < 400,
         within=90,
     )
-    hits = json.loads(guest.run("python3", "-c", _SEARCH, stdin=asked, timeout=180))
+    hits = search(guest, wanted)
     assert [hit for hit in hits if stands(*hit) is None] == []
     assert {hit[0] for hit in hits} == STANDS.keys(), "the search sees what is there"
     for what, path in hits:
@@ -340,15 +354,62 @@ def test_no_secret_is_in_a_log_the_journal_caddys_configuration_or_a_readable_fi
         assert (owner, int(mode, 8) & ~allowed) == (wanted_owner, 0), f"{path} is {owner}'s with mode {mode}"
 
 
+# Writes a value into files, the journal and a process's environment, where a leak would put it.
+_PLANT = r"""
+import os, subprocess, sys
+value = sys.stdin.read().strip()
+for path, before in (("/var/tmp/argos-e2e-findable", 0), ("/dev/shm/argos-e2e-findable", 0),
+                     ("/var/tmp/argos-e2e-large", (80 << 20) - 20)):
+    with open(path, "wb") as file:
+        file.truncate(before)
+        file.seek(0, 2)
+        file.write(b"x" * 9 + value.encode() + b"x" * 100)
+subprocess.run(["systemd-cat", "-t", "argos-e2e"], input=value.encode(), check=True)
+subprocess.run(["systemd-run", "--unit=argos-e2e-findable", "-E", "FINDABLE=" + value, "sleep", "600"], check=True)
+"""
+
+
 @pytest.mark.threat("SEC-3")
-def test_the_search_for_secrets_finds_one_where_there_is_one(guest: Guest) -> None:
+def test_the_search_for_secrets_finds_one_where_there_is_one(
+    guest: Guest, api: AdminApi, declaration: Declaration
+) -> None:
     value = "findable-" + secrets.token_hex(16)
-    guest.shell("umask 022; cat > /var/tmp/argos-e2e-findable", stdin=f"x{value}x")
+    host = declaration.host("e2e-findable", request_headers={"set": {"X-Findable": value}})
+    assert api.request("POST", "/v1/config/apply", {"owner": "e2e-findable", "hosts": [host]}).status == 200
     try:
-        hits = json.loads(guest.run("python3", "-c", _SEARCH, stdin=json.dumps({"it": forms_of(value)}), timeout=120))
+        guest.python(_PLANT, stdin=value)
+        guest.run("journalctl", "--sync")
+        hits = search(guest, {"it": value})
+        with watching(guest, {"it": value}) as watched:
+            guest.run("env", f"OTHER={value}", "sleep", "0.3")
     finally:
-        guest.run("rm", "-f", "/var/tmp/argos-e2e-findable")
-    assert ["it", "/var/tmp/argos-e2e-findable"] in hits
+        guest.shell("systemctl stop argos-e2e-findable; rm -f /var/tmp/argos-e2e-* /dev/shm/argos-e2e-findable")
+        gone = {"owner": "e2e-findable", "prune": True}
+        assert api.request("POST", "/v1/config/apply", gone).status == 200
+    files = {"/var/tmp/argos-e2e-findable", "/dev/shm/argos-e2e-findable", "/var/tmp/argos-e2e-large"}
+    assert {where for _unused, where in hits} >= {*files, "journal", "/config", "environ of sleep"}
+    assert ("environ: it",) in [one.found for one in watched.processes if one.command == "sleep 0.3"]
+
+
+@pytest.mark.threat("SEC-3")
+def test_no_child_of_a_backup_or_of_caddys_validation_has_a_secret_in_its_environment(
+    guest: Guest, api: AdminApi, planted: str, declaration: Declaration, archive: Callable[[], str]
+) -> None:
+    refused = declaration.host("e2e-refused", waf={"mode": "block", "custom_rules": [BAD_RULE]})
+    hosts = [refused, declaration.host("e2e-taken")]  # without the first Caddy is asked again, by a child
+    master = master_key(guest)
+    with watching(guest, {"master key": master, "planted secret": planted}) as watched:
+        name = archive()
+        guest.run("argos", "restore", "--dry-run", "--force", f"/var/lib/argos-backups/{name}")
+        guest.run("systemctl", "start", "argos-backup.service", timeout=90)
+        answer = api.request("POST", "/v1/config/apply", {"owner": "e2e-refused", "hosts": hosts})
+        assert answer.status == 422, answer
+    kinds = {(one.user, one.command.partition(" --")[0]) for one in watched.processes}
+    assert ("argos", "/usr/bin/argos-caddy validate") in kinds, kinds
+    units = {(one.user, one.unit) for one in watched.processes}
+    assert {("argos", "argos-backup.service"), ("argos-caddy", "argos-backup.service")} <= units, units
+    assert any(" restore" in one.command for one in watched.processes)
+    demand_only_holders(guest, watched)
 
 
 @pytest.mark.threat("SEC-3")

@@ -16,6 +16,7 @@ from lab.guest import CHECKOUT, Guest
 from lab.people import Panel, Person
 from lab.playbook import Tasks
 from lab.polling import until
+from lab.secret_search import demand_only_holders, master_key, watching
 from lab.visitor import Visitor
 
 SERVICES = ("argos", "argos-gate", "argos-caddy")
@@ -94,7 +95,11 @@ def test_a_fetched_backup_puts_the_guest_back_and_signs_everybody_out(
     assert LATER in shown
     assert LATER in usernames(api), "check mode restored"
 
-    play(guest, "restore", "-e", f"argos_restore_file={fetched}", "-e", "argos_restore_force=true")
+    with watching(guest, {"master key": master_key(guest)}) as watched:
+        play(guest, "restore", "-e", f"argos_restore_file={fetched}", "-e", "argos_restore_force=true")
+    at_work = {one.user for one in watched.processes if " restore " in one.command}
+    assert at_work >= {"argos", "argos-caddy"}, "each in a directory of its own"
+    demand_only_holders(guest, watched)
 
     guest.wait_for_units(*SERVICES)
     until("the runtime answers", lambda: api.request("GET", "/v1/health").status == 200, within=90)

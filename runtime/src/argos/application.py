@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -59,6 +61,46 @@ SIGN_INS_WAITING = 10
 
 
 @dataclass(frozen=True)
+class Opened:
+    """The database with the vault open, and nothing that serves."""
+
+    storage: Storage
+    vault: Vault
+    scrubber: Scrubber
+    audit: Audit
+
+    @cached_property
+    def secrets(self) -> NamedSecrets:
+        """The named secrets, each of which it opens."""
+        return NamedSecrets(self.storage, self.vault, self.audit, self.scrubber)
+
+
+@contextmanager
+def opened(settings: Settings, clock: Clock | None = None) -> Iterator[Opened]:
+    """Open the vault for one question: neither the schema nor the epoch is touched.
+
+    Raises:
+        BadSetting: there is no master key.
+        WrongMasterKey: the database is under another one.
+        Unavailable: the database cannot be opened.
+    """
+    master_key = settings.require_master_key()
+    storage = Storage(settings.database, clock or SystemClock())
+    try:
+        vault = Vault(storage, master_key, settings.master_key_next)
+        scrubber = _scrubber(settings)
+        yield Opened(storage, vault, scrubber, Audit(storage, vault, scrubber))
+    finally:
+        storage.close()
+
+
+def _scrubber(settings: Settings) -> Scrubber:
+    """One that knows the master keys already."""
+    given = (settings.master_key, settings.master_key_next)
+    return Scrubber(base64.b64encode(key).decode() for key in given if key is not None)
+
+
+@dataclass(frozen=True)
 class Application:
     """Every service of the runtime, over one database."""
 
@@ -97,8 +139,7 @@ class Application:
         storage = Storage(settings.database, clock)
         storage.migrate()
         vault = Vault(storage, master_key, settings.master_key_next)
-        given = [key for key in (master_key, settings.master_key_next) if key is not None]
-        scrubber = Scrubber([base64.b64encode(key).decode() for key in given])
+        scrubber = _scrubber(settings)
         audit = Audit(storage, vault, scrubber)
         epoch = EpochWriter(settings.epoch_file)
         sessions = Sessions(storage, audit, epoch)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, or_, select
 
-from argos import key_rotation, named_secrets
+from argos import key_rotation, named_secrets, scrub
 from argos.accounts import devices, throttle
 from argos.accounts.records import MOST_PEOPLE
 from argos.backup.service import MOST_RUNS
@@ -82,3 +82,10 @@ def kept_by(application: Application) -> Iterator[Kept]:
         yield Kept(name, bound, rows_of(application.storage, table), sweeps.get(name))
     yield Kept("sign-ins begun, by address", starts.ADDRESSES, lambda: len(application.oidc.starts), kind="map")
     yield Kept("resources decoded before", remembered.MOST, lambda: len(remembered.REMEMBERED), kind="map")
+    yield Kept(
+        "spellings of secrets",
+        scrub.MOST,
+        lambda: len(application.scrubber),
+        lambda _now: application.secrets.sweep(),
+        kind="map",
+    )

@@ -1,7 +1,7 @@
 """What this runtime keeps, and the bound of each: no table and no map grows with what strangers send (DAT-4).
 
 Whoever adds a table or a map in memory adds a :class:`Kept` for it in
-``Application.kept``. ``argos status --json`` shows them.
+:func:`argos.bounds.kept_by`. ``argos status --json`` shows them.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from argos.vault import Vault
 
 VALUE_LIMIT = 64 * 1024  # bytes of UTF-8
 MOST = 1000
+_HELD = "secret/"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Kept:
 
 
 class NamedSecrets:
-    """Keeps them sealed; every value it sees is taught to the scrubber."""
+    """Keeps them sealed; the scrubber holds every value that is stored."""
 
     def __init__(self, storage: Storage, vault: Vault, audit: Audit, scrubber: Scrubber) -> None:
         self._storage = storage
@@ -40,26 +41,29 @@ class NamedSecrets:
         self._scrubber = scrubber
         with storage.read() as connection:
             rows = connection.execute(select(named_secrets.c.name, named_secrets.c.sealed)).all()
-        scrubber.know(*(self._open(row.name, row.sealed) for row in rows))
+        for row in rows:
+            scrubber.hold(_held(row.name), self._open(row.name, row.sealed))
 
     def set(self, actor: Actor, name: str, value: str) -> bool:
         """Store a secret; return whether that changed anything.
 
         Raises:
             Invalid: the name or the value is not allowed.
-            Conflict: there are :data:`MOST` of them already.
+            Conflict: there are :data:`MOST` of them already, or they are too long together.
         """
         _check(name, value)
-        self._scrubber.know(value)
+        self._scrubber.remember(value)
         with self._storage.write() as connection:
             row = connection.execute(select(named_secrets).where(named_secrets.c.name == name)).first()
             if row is not None and hmac.compare_digest(self._open(name, row.sealed).encode(), value.encode()):
                 return False
+            self._refuse_unwatched(name, value)
             if row is None:
                 _refuse_too_many(connection, name)
             self._store(connection, name, value, None if row is None else row.version)
             action = "secret.create" if row is None else "secret.update"
             self._audit.record(connection, actor, action, f"secret/{name}")
+        self._scrubber.hold(_held(name), value)
         return True
 
     def would_change(self, name: str, value: str) -> bool:
@@ -67,16 +71,17 @@ class NamedSecrets:
 
         Raises:
             Invalid: the name or the value is not allowed.
-            Conflict: there are :data:`MOST` of them already.
+            Conflict: there are :data:`MOST` of them already, or they are too long together.
         """
         _check(name, value)
-        self._scrubber.know(value)
         try:
-            return not hmac.compare_digest(self.reveal(name).encode(), value.encode())
+            if hmac.compare_digest(self.reveal(name).encode(), value.encode()):
+                return False
         except NotFound:
             with self._storage.read() as connection:
                 _refuse_too_many(connection, name)
-            return True
+        self._refuse_unwatched(name, value)
+        return True
 
     def reveal(self, name: str) -> str:
         """Return a secret's value.
@@ -87,9 +92,10 @@ class NamedSecrets:
         with self._storage.read() as connection:
             sealed = connection.scalar(select(named_secrets.c.sealed).where(named_secrets.c.name == name))
         if sealed is None:
+            self._scrubber.release(_held(name))
             raise NotFound(f"secret/{name}: there is no such secret")
         value = self._open(name, sealed)
-        self._scrubber.know(value)
+        self._scrubber.hold(_held(name), value)
         return value
 
     def names(self) -> list[str]:
@@ -110,7 +116,15 @@ class NamedSecrets:
             removed = connection.execute(delete(named_secrets).where(named_secrets.c.name == name)).rowcount
             if removed:
                 self._audit.record(connection, actor, "secret.delete", f"secret/{name}")
+        self._scrubber.release(_held(name))
         return removed > 0
+
+    def sweep(self) -> None:
+        """Let go of the values that another process deleted."""
+        there = {_held(name) for name in self.names()}
+        for name in self._scrubber.held():
+            if name.startswith(_HELD) and name not in there:
+                self._scrubber.release(name)
 
     def digest(self, names: Iterable[str]) -> str:
         """Return a text that changes whenever a value of these names does, and tells nothing of the values.
@@ -130,6 +144,14 @@ class NamedSecrets:
                 mac.update(len(part).to_bytes(8, "big") + part)
         return mac.hexdigest()
 
+    def _refuse_unwatched(self, name: str, value: str) -> None:
+        """One that is not kept out of logs is not stored."""
+        if not self._scrubber.has_room(_held(name), value):
+            raise Conflict(
+                f"secret/{name}: the secrets have too many lines together to be kept out of logs; "
+                "delete those that nobody uses, or store fewer lines"
+            )
+
     def _store(self, connection: Connection, name: str, value: str, version: int | None) -> None:
         values = {
             "sealed": self._vault.seal("named_secrets", "sealed", name, value.encode()),
@@ -143,6 +165,11 @@ class NamedSecrets:
 
     def _open(self, name: str, sealed: bytes) -> str:
         return self._vault.open("named_secrets", "sealed", name, sealed).decode()
+
+
+def _held(name: str) -> str:
+    """How the scrubber calls it."""
+    return _HELD + name
 
 
 def _refuse_too_many(connection: Connection, name: str) -> None:

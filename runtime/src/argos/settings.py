@@ -23,6 +23,7 @@ class BadSetting(ArgosError):
 
     def __init__(self, variable: str, problem: str, expected: str) -> None:
         self.variable = variable
+        self.problem = problem
         super().__init__(f"{variable}: {problem}; expected {expected}")
 
 
@@ -76,10 +77,10 @@ class Settings:
         """Return the 32 bytes of the master key.
 
         Raises:
-            BadSetting: the process was started without one.
+            BadSetting: the process was started without one; it says which the data wants.
         """
         if self.master_key is None:
-            raise BadSetting("ARGOS_MASTER_KEY", "is not set", "base64 of 32 random bytes")
+            raise BadSetting("ARGOS_MASTER_KEY", "is not set", _wanted_key(self.database))
         return self.master_key
 
     @classmethod
@@ -90,11 +91,12 @@ class Settings:
             BadSetting: naming the first variable that is wrong.
         """
         defaults = cls()
+        data_dir = _path(env, "ARGOS_DATA_DIR", defaults.data_dir)
         return cls(
             mode=_mode(env),
-            master_key=_master_key(env, "ARGOS_MASTER_KEY"),
-            master_key_next=_master_key(env, "ARGOS_MASTER_KEY_NEXT"),
-            data_dir=_path(env, "ARGOS_DATA_DIR", defaults.data_dir),
+            master_key=_master_key(env, cls(data_dir=data_dir).database),
+            master_key_next=_next_master_key(env),
+            data_dir=data_dir,
             edge_dir=_path(env, "ARGOS_EDGE_DIR", defaults.edge_dir),
             panel_socket=_path(env, "ARGOS_PANEL_SOCKET", defaults.panel_socket),
             panel_listen=_listen(env, defaults.panel_listen),
@@ -149,9 +151,28 @@ def _mode(env: Mapping[str, str]) -> Mode:
     raise BadSetting("ARGOS_MODE", f"is {value!r}", "behind_caddy or lan")
 
 
-def _master_key(env: Mapping[str, str], variable: str) -> bytes | None:
-    value = env.get(variable, "")
-    return decode_master_key(value, variable) if value else None
+def _master_key(env: Mapping[str, str], database: Path) -> bytes | None:
+    value = env.get("ARGOS_MASTER_KEY", "")
+    try:
+        return decode_master_key(value) if value else None
+    except BadSetting as error:
+        problem = error.problem
+    raise BadSetting("ARGOS_MASTER_KEY", problem, _wanted_key(database))
+
+
+def _next_master_key(env: Mapping[str, str]) -> bytes | None:
+    value = env.get("ARGOS_MASTER_KEY_NEXT", "")
+    return decode_master_key(value, "ARGOS_MASTER_KEY_NEXT") if value else None
+
+
+def _wanted_key(database: Path) -> str:
+    """What is expected of the master key, by its id where there is data already."""
+    from argos.doctor.key import wanted_ids
+
+    ids = sorted(wanted_ids(database) or ())
+    if not ids:
+        return "base64 of 32 random bytes"
+    return f"base64 of 32 bytes: the key with id {' or '.join(ids)}, which this database needs"
 
 
 def _path(env: Mapping[str, str], variable: str, default: Path) -> Path:

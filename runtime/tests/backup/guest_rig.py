@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from argos.application import Application
@@ -80,6 +81,11 @@ class Guest:
         done = self.run("backup", "create")
         assert done.returncode == 0, done.stderr
         return self.settings.backup_dir / done.stdout.split()[0]
+
+    def newest_action(self) -> str:
+        """What the last row of the record says was done."""
+        with closing(sqlite3.connect(self.settings.database)) as connection:
+            return str(connection.execute("SELECT action FROM audit ORDER BY id DESC LIMIT 1").fetchone()[0])
 
     def caddy_files(self) -> dict[str, bytes]:
         """What Caddy's storage holds, but for replaced states."""

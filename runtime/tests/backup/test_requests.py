@@ -48,6 +48,7 @@ def test_a_failure_is_on_record_with_its_reason(guest: Guest) -> None:
         assert run is not None
         assert run.state == "failed"
         assert str(guest.settings.backup_dir) in run.reason
+        assert guest.newest_action() == "backup.failed"
 
 
 def test_two_at_once_are_refused(guest: Guest) -> None:

@@ -38,6 +38,7 @@ def guest(tmp_path: Path) -> Guest:
 
 def test_a_backup_holds_everything_and_shows_nothing(guest: Guest) -> None:
     raw = guest.backup().read_bytes()
+    assert guest.newest_action() == "backup.create"
     for planted in (b"alice", b"planted-secret-value", b"PRIVATE KEY", b"photos.home.example", b"SQLite"):
         assert planted not in raw
     assert [path.name for path in guest.settings.backup_dir.glob(".argos-*")] == []
@@ -45,6 +46,8 @@ def test_a_backup_holds_everything_and_shows_nothing(guest: Guest) -> None:
 
 @pytest.mark.threat("DAT-6")
 def test_a_restore_brings_back_what_was_and_signs_everybody_out(guest: Guest) -> None:
+    with guest.services() as here:
+        assert here.audit.checkpoint() is True
     made = guest.backup()
     with guest.services() as here:
         here.accounts.create(ACTOR, "mallory", "member", "another password")
@@ -59,7 +62,9 @@ def test_a_restore_brings_back_what_was_and_signs_everybody_out(guest: Guest) ->
         assert [account.username for account in here.accounts.list()] == ["alice"]
         assert here.secrets.reveal("api-token") == "planted-secret-value"
         assert here.sessions.list_for(here.accounts.get("alice").id) == []
-        assert here.audit.verify() is None
+        assert guest.newest_action() == "backup.restore"
+        assert here.audit.examine().sound is True, "a checkpoint of the state before is not missed"
+        assert here.audit.checkpoint() is True
     assert guest.caddy_files() == CADDY_FILES
     (kept,) = guest.settings.data_dir.glob("before-restore-*")
     with sqlite3.connect(kept / "argos.db") as old:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -111,6 +112,23 @@ def test_a_row_taken_out_of_the_record_shows(database: Path) -> None:
     assert "row 2" in found.message
 
 
+@pytest.mark.threat("DAT-3")
+def test_a_checkpoint_of_the_record_that_is_gone_is_warned_of(database: Path) -> None:
+    settings = Settings(master_key=bytes(32), data_dir=database.parent)
+    storage = Storage(database, SystemClock())
+    audit = Audit(storage, Vault(storage, bytes(32)), Scrubber())
+    with storage.write() as connection:
+        audit.record(connection, Actor("cli", "root"), "user.create", "user/alice")
+    assert check_record(settings).state == "ok", "none was written yet"
+    audit.checkpoint()
+    storage.close()
+    assert check_record(settings).state == "ok"
+    database.with_name("audit.checkpoint").unlink()
+    found = check_record(settings)
+    assert (found.state, "is missing" in found.message) == ("warning", True)
+    assert "sudo argos audit checkpoint" in found.advice
+
+
 def test_a_clock_that_was_set_back_shows(database: Path) -> None:
     assert check_clock(database).state == "ok"
     with sqlite3.connect(database) as connection:
@@ -128,6 +146,30 @@ def test_free_space_is_looked_at_where_we_write(tmp_path: Path) -> None:
     full = check_disk([Path("/proc")])  # a file system with nothing free
     assert full.state == "failed"
     assert "/proc" in full.message
+    assert check_disk([tmp_path], tmp_path).state == "ok"
+    no_backup = check_disk([tmp_path], Path("/proc"))
+    assert (no_backup.state, "for backups at /proc" in no_backup.message) == ("warning", True)
+    both = check_disk([Path("/proc")], Path("/proc"))
+    assert (both.state, both.message.count("/proc")) == ("failed", 2)
+
+
+@pytest.mark.parametrize(
+    ("place", "state"),
+    [
+        ("data_dir", "failed"),
+        ("edge_dir", "failed"),
+        ("access_log", "failed"),
+        ("caddy_storage", "failed"),
+        ("backup_dir", "warning"),
+    ],
+)
+def test_the_doctor_looks_for_space_everywhere_that_the_edge_writes(tmp_path: Path, place: str, state: str) -> None:
+    places = dict.fromkeys(("data_dir", "edge_dir", "caddy_storage", "backup_dir", "credentials_dir"), tmp_path)
+    sockets = dict.fromkeys(("caddy_socket", "gate_socket"), tmp_path / "none.sock")
+    settings = Settings(**places, **sockets, access_log=tmp_path / "access.log")
+    full = Path("/proc/access.log") if place == "access_log" else Path("/proc")  # nothing is free there
+    found = {one.name: one for one in examine(replace(settings, **{place: full}))}
+    assert (found["disk"].state, "/proc" in found["disk"].message) == (state, True)
 
 
 def test_caddy_away_or_running_something_else(tmp_path: Path) -> None:

@@ -1,79 +1,50 @@
-"""DAT-3: a walk over all mutating routes, which demands an audit row of each."""
+"""DAT-3: a walk over all mutating routes and forms, which demands of each the rows that it must leave."""
 
 from __future__ import annotations
 
+import ast
 import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
 
+import argos
 import falcon.inspect
-import pyotp
 import pytest
 from argos.api.routes import admin_app
 from argos.application import Application
-from argos.audit import Actor
 from argos.panel.app import panel_app
 from falcon import testing
 
-ARCHIVE = "argos-20261123T020000Z-1f2e.backup"
-NEW = {"username": "made-now", "password": "some long password"}
-# Route: body, what the audit must say, who is said to have done it.
-MUTATIONS = {
-    ("POST", "/v1/users"): (NEW, "user.create", "user/made-now"),
-    ("PUT", "/v1/users/{username}"): ({"role": "admin", "groups": ["family"]}, "user.update", "user/alice"),
-    ("POST", "/v1/users/{username}/link"): ({}, "user.password_link", "user/alice"),
-    ("DELETE", "/v1/users/{username}"): (None, "user.delete", "user/alice"),
-    ("POST", "/v1/users/{username}/password"): (
-        {"password": "some long password"},
-        "user.reset_password",
-        "user/alice",
-    ),
-    ("DELETE", "/v1/users/{username}/second-factor"): (None, "second_factor.disable", "user/alice"),
-    ("PUT", "/v1/secrets/{name}"): ({"value": "a long secret value"}, "secret.create", "secret/token"),
-    ("DELETE", "/v1/secrets/{name}"): (None, "secret.delete", "secret/token"),
-    ("POST", "/v1/backups"): ({}, "backup.request", "backup"),
-    ("POST", "/v1/mail/test"): ({}, "mail.test", "settings/mail"),
-    ("DELETE", "/v1/backups/{name}"): (None, "backup.delete", f"backup/{ARCHIVE}"),
+from .conftest import PASSWORD
+from .mutations import (
+    ACTIONS_ELSEWHERE,
+    API,
+    ARCHIVE,
+    COMMANDS,
+    NEW_PASSWORD,
+    PANEL_FORMS,
+    SECRET,
+    Elsewhere,
+    Form,
+    Given,
+    Walk,
+)
+
+pytestmark = pytest.mark.threat("DAT-3")
+
+CHECKOUT = Path(__file__).parents[3]
+DRIVEN_FORMS = {
+    (path, do): form for path, forms in PANEL_FORMS.items() for do, form in forms.items() if isinstance(form, Form)
 }
-# A plan changes nothing; an apply is walked where a Caddy is: tests/integration/edge; decisions where a LAPI is:
-# tests/integration/threat.
-WITHOUT = {
-    ("POST", "/v1/config/plan"),
-    ("POST", "/v1/config/apply"),
-    ("POST", "/v1/waf/events/{event}/exclusion"),
-    ("PUT", "/v1/decisions"),
-    ("DELETE", "/v1/decisions"),
-    ("DELETE", "/v1/decisions/{number}"),
-    # A plan changes nothing; an apply is walked where a Caddy is: tests/integration/edge.
-    ("POST", "/v1/revisions/{number}/rollback"),
-}
-PANEL_FORMS = {
-    # As an apply: walked where a Caddy is, in tests/integration/edge.
-    ("POST", "/hosts/new"),
-    ("POST", "/hosts/{name}"),
-    ("POST", "/waf/{event}"),
-    ("POST", "/backups"),
-    ("POST", "/people"),
-    ("POST", "/decisions"),
-    ("POST", "/people/{username}"),
-    ("POST", "/history/{number}"),
-    ("POST", "/welcome"),
-    ("POST", "/denied"),
-    ("POST", "/login"),
-    ("POST", "/logout"),
-    ("POST", "/password"),
-    ("POST", "/oidc"),
-    ("POST", "/oidc/link"),
-    ("POST", "/oidc/confirm"),
-    ("POST", "/second-factor"),
-    ("POST", "/confirm"),
-    ("POST", "/profile/second-factor"),
-    ("POST", "/profile/sessions"),
-    ("POST", "/mail"),
-    ("POST", "/secrets"),
-    ("POST", "/audit"),  # verifies, and changes nothing
-}
+DRIVEN_API = {route: form for route, form in API.items() if isinstance(form, Form)}
+_ACTION = re.compile(r"(?:user|session|second_factor|oidc|secret|backup|key|config|mail|decision|audit)\.[a-z_]+")
+_NO_ACTIONS = ("html", "secret", "id")  # templates, and places of secrets
 
 
-def mutating(app: falcon.App, prefix: str) -> set[tuple[str, str]]:
+def mutating(app: falcon.App[Any, Any], prefix: str) -> set[tuple[str, str]]:
     return {
         (method.method, route.path)
         for route in falcon.inspect.inspect_routes(app)
@@ -82,91 +53,109 @@ def mutating(app: falcon.App, prefix: str) -> set[tuple[str, str]]:
     }
 
 
-def declare_mail(application: Application) -> None:
-    """A mail server that is not there: the try is on record all the same."""
-    mail = {
-        "host": "127.0.0.1",
-        "port": 1,
-        "security": "none",
-        "sender": "a@home.example",
-        "recipients": ["b@home.example"],
-    }
-    with application.storage.write() as connection:
-        connection.exec_driver_sql(
-            "INSERT INTO resources (kind, name, spec, owner, updated_at) VALUES ('settings', 'mail', ?, '', 0)",
-            (json.dumps(mail),),
-        )
+def filled(text: Any, given: Given) -> Any:
+    """``text`` with what the preparation gave in its places."""
+    if not isinstance(text, str):
+        return text
+    return re.sub(r"\{(\w+)\}", lambda place: given.get(place[1], place[0]), text)
 
 
-def set_up_second_factor(application: Application, username: str) -> None:
-    user, actor = application.accounts.get(username), Actor("user", username, "203.0.113.5")
-    session = application.sessions.begin(actor, user.id, actor.address).session
-    secret = application.second_factors.begin(actor, session).secret
-    application.second_factors.confirm(actor, session, pyotp.TOTP(secret).at(application.clock.now()))
-
-
-def newest(application: Application) -> tuple[str, str, str]:
+def in_clear(application: Application) -> str:
     with application.storage.read() as connection:
-        row = connection.exec_driver_sql("SELECT actor, action, target FROM audit ORDER BY id DESC LIMIT 1").one()
-    return row[0], row[1], row[2]
+        return str(connection.exec_driver_sql("SELECT * FROM audit").all())
 
 
-@pytest.mark.threat("DAT-3")
-def test_every_mutating_route_of_the_api_is_walked_here(application: Application) -> None:
-    assert mutating(admin_app(application), "/v1") == set(MUTATIONS) | WITHOUT
+def demand(walk: Walk, before: int, form: Form, actor: str) -> None:
+    found = walk.rows(before)
+    assert len(found) == len(form.rows), found
+    for (who, action, target), (wanted_action, wanted_target) in zip(found, form.rows, strict=True):
+        assert (who, action) == (actor, wanted_action)
+        assert target.startswith(wanted_target) if wanted_target.endswith("/") else target == wanted_target
+    assert walk.application.audit.verify() is None
+    everything = in_clear(walk.application)
+    assert not any(secret in everything for secret in (PASSWORD, NEW_PASSWORD, SECRET))
+
+
+def test_every_route_and_form_is_walked(application: Application) -> None:
+    assert mutating(admin_app(application), "/v1") == set(API), "a new route gets a line in mutations.py"
     forms = mutating(panel_app(application), "/")
-    assert {route for route in forms if not route[1].startswith("/api/v1")} == PANEL_FORMS
+    assert {path for _unused, path in forms if not path.startswith("/api/v1")} == set(PANEL_FORMS)
     mounted = {(method, path.removeprefix("/api")) for method, path in forms if path.startswith("/api/v1")}
-    assert mounted == set(MUTATIONS) | WITHOUT
+    assert mounted == set(API)
 
 
-@pytest.mark.threat("DAT-3")
-@pytest.mark.parametrize(("method", "path"), MUTATIONS, ids=lambda part: part.replace("/", "_"))
-def test_a_mutation_leaves_its_row(application: Application, method: str, path: str) -> None:
-    body, action, target = MUTATIONS[method, path]
+@pytest.mark.parametrize(("path", "do"), DRIVEN_FORMS, ids=lambda part: part.replace("/", "_") or "-")
+def test_a_form_of_the_panel_leaves_its_rows(application: Application, path: str, do: str) -> None:
+    form, walk = DRIVEN_FORMS[path, do], Walk(application)
+    given = {"username": "alice", "name": "token", **form.prepare(walk)}
+    token = given.get("token") or (walk.session(form.who).panel_token if form.who else None)
+    before = len(walk.rows())
+    fields = {name: filled(value, given) for name, value in form.body.items()}
+    answer = walk.post(filled(path, given), fields, token)
+    assert answer.status_code in {200, 303}, answer.text
+    demand(walk, before, form, form.actor or f"user:{form.who}")
+
+
+@pytest.mark.parametrize(("method", "path"), DRIVEN_API, ids=lambda part: part.replace("/", "_"))
+def test_a_route_of_the_api_leaves_its_rows(application: Application, method: str, path: str) -> None:
+    form, walk = DRIVEN_API[method, path], Walk(application)
+    given = {"username": "alice", "name": ARCHIVE if "backups" in path else "token", **form.prepare(walk)}
+    before = len(walk.rows())
     client = testing.TestClient(admin_app(application), headers={"Argos-Actor": "ansible:carol"})
-    if action == "secret.delete":
-        client.simulate_put("/v1/secrets/token", json={"value": "a long secret value"})
-    if action == "second_factor.disable":
-        set_up_second_factor(application, "alice")
-    if action == "mail.test":
-        declare_mail(application)
-    name = "token"
-    if action == "backup.delete":
-        (application.settings.backup_dir / ARCHIVE).write_bytes(b"sealed")
-        name = ARCHIVE
-    target_path = path.replace("{username}", "alice").replace("{name}", name)
-    answer = client.simulate_request(method, target_path, body=None if body is None else json.dumps(body))
+    body = None if method == "DELETE" else json.dumps(form.body)
+    answer = client.simulate_request(method, filled(path, given), body=body)
     assert answer.status_code in {200, 201, 202}, answer.text
-    assert newest(application) == ("admin_api:ansible:carol", action, target)
+    assert SECRET not in answer.text
+    demand(walk, before, form, "admin_api:ansible:carol")
+
+
+@pytest.mark.parametrize("action", COMMANDS)
+def test_what_only_a_command_does_leaves_its_row(application: Application, action: str) -> None:
+    walk = Walk(application)
+    before = len(walk.rows())
+    COMMANDS[action](application)
+    assert ("system:test", action) in {(who, what) for who, what, _unused in walk.rows(before)}
     assert application.audit.verify() is None
-    with application.storage.read() as connection:
-        everything = str(connection.exec_driver_sql("SELECT * FROM audit").all())
-    assert "some long password" not in everything
-    assert "a long secret value" not in everything
-    assert "a long secret value" not in answer.text
 
 
-@pytest.mark.threat("DAT-3")
-def test_the_panels_forms_leave_their_rows(application: Application) -> None:
-    headers = {
-        "Host": "argos.home.example",
-        "Argos-Client-Ip": "203.0.113.5",
-        "Origin": "https://argos.home.example",
-        "Content-Type": "application/x-www-form-urlencoded",
+def elsewhere() -> Iterator[tuple[str, str]]:
+    """Every action that another test stands for, and that test."""
+    yield from ((action, f"{path}::{name}") for action, path, name in ACTIONS_ELSEWHERE)
+    for form in [*API.values(), *(form for forms in PANEL_FORMS.values() for form in forms.values())]:
+        if isinstance(form, Elsewhere):
+            yield form.action, form.test
+
+
+@pytest.mark.parametrize(("action", "test"), sorted(set(elsewhere())))
+def test_what_is_walked_elsewhere_is_asserted_there(action: str, test: str) -> None:
+    path, _unused, name = test.partition("::")
+    functions = {node.name: node for node in ast.parse(text_of(path)).body if isinstance(node, ast.FunctionDef)}
+    assert name in functions, f"{path} has no {name}"
+    asserted = {
+        constant.value
+        for statement in ast.walk(functions[name])
+        if isinstance(statement, ast.Assert)
+        for constant in ast.walk(statement)
+        if isinstance(constant, ast.Constant) and isinstance(constant.value, str)
     }
-    client = testing.TestClient(panel_app(application), headers=headers)
-    form = "username=newcomer&password=correct+horse+battery&rd=/"
-    signed_in = client.simulate_post("/login", body=form)
-    assert newest(application) == ("user:newcomer", "session.begin", "user/newcomer")
-    cookies = {name: cookie.value for name, cookie in signed_in.cookies.items()}
-    changed = client.simulate_post(
-        "/password", body="current=correct+horse+battery&new=some+other+one&again=some+other+one", cookies=cookies
-    )
-    assert changed.status_code == 303
-    with application.storage.read() as connection:
-        actions = [row[0] for row in connection.exec_driver_sql("SELECT action FROM audit ORDER BY id DESC LIMIT 2")]
-    assert actions == ["session.begin", "user.change_password"]
-    cookies = {name: cookie.value for name, cookie in changed.cookies.items()}
-    assert client.simulate_post("/logout", cookies=cookies).status_code == 303
-    assert newest(application) == ("user:newcomer", "session.revoke", "user/newcomer")
+    assert any(action in text for text in asserted), f"{test} does not assert {action}"
+
+
+@cache
+def text_of(path: str) -> str:
+    return (CHECKOUT / path).read_text(encoding="utf-8")
+
+
+def test_every_action_of_the_record_is_demanded_by_a_test() -> None:
+    """Whatever the runtime's source names as an action."""
+    sources = sorted(Path(argos.__file__).parent.rglob("*.py"))
+    assert len(sources) > 100
+    named = {
+        node.value
+        for source in sources
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _ACTION.fullmatch(node.value)
+    }
+    named = {action for action in named if action.rpartition(".")[2] not in _NO_ACTIONS}
+    driven = {action for form in [*DRIVEN_FORMS.values(), *DRIVEN_API.values()] for action, _target in form.rows}
+    assert named == driven | set(COMMANDS) | {action for action, _test in elsewhere()}

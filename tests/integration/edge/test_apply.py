@@ -57,6 +57,7 @@ def test_an_apply_brings_caddy_database_gate_and_files_to_the_same_state(edge: E
     assert settings.panel_url == f"https://argos.home.example:{edge.https_port}"
     assert (settings.cookie_name, settings.idle_seconds) == ("__Secure-argos_session", 86400)
     assert [row.state for row in rows(edge, revisions)] == ["active"]
+    assert {row.action for row in rows(edge, audit)} == {"config.apply"}
     assert {row.target for row in rows(edge, audit)} == {
         f"host/{OPEN}",
         f"host/{GUARDED}",

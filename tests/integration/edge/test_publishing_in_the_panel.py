@@ -50,6 +50,7 @@ class Panel:
             "Cookie": f"argos_panel={token}",
         }
         self.client = testing.TestClient(panel_app(made), headers=headers)
+        self._seen = 0
 
     def get(self, address: str) -> str:
         """A page's text."""
@@ -75,6 +76,21 @@ class Panel:
         answer = self.post(f"/hosts/{NAME}", do="save", **{**BLANK, **form})
         assert answer.status_code == 303, answer.text
         return str(answer.headers["location"])
+
+    def news(self) -> list[tuple[str, str]]:
+        """Of the changes that were recorded since the last call what and on what."""
+        with self.application.storage.read() as connection:
+            query = (
+                f"SELECT id, action, target FROM audit WHERE action LIKE 'config.%' AND id > {self._seen} ORDER BY id"
+            )
+            rows = connection.exec_driver_sql(query).all()
+        self._seen = rows[-1][0] if rows else self._seen
+        return [(row[1], row[2]) for row in rows]
+
+    def actors(self) -> set[str]:
+        """Who changed something."""
+        with self.application.storage.read() as connection:
+            return set(connection.exec_driver_sql("SELECT actor FROM audit WHERE action LIKE 'config.%'").scalars())
 
 
 @pytest.fixture
@@ -107,25 +123,32 @@ def test_a_first_host_is_published_and_protected_by_the_panel_alone(
     assert ("host", NAME) not in panel.application.state().resources, "looking changes nothing"
     made = panel.post("/hosts/new", do="save", **names, **BLANK)
     assert (made.status_code, made.headers.get("location")) == (303, f"/hosts/{NAME}?done=published"), made.text
+    assert ("config.apply", f"host/{NAME}") in panel.news()
     assert "Published." in panel.get(made.headers["location"])
     assert edge.ask(NAME, "/hello").received().path == "/hello"
     assert panel.application.state().resources["host", NAME].owner == "panel"
 
     upstreams = {"upstreams": echo.url}
     assert panel.save(**upstreams, waf_mode="block") == f"/hosts/{NAME}?done=saved"
+    assert panel.news() == [("config.apply", f"host/{NAME}")]
     assert edge.ask(NAME, f"/search?q={SQLI}").status == 403
     assert panel.save(**upstreams, waf_mode="block") == f"/hosts/{NAME}?done=same"
 
     event = event_of(panel)
     assert f'href="/hosts/{NAME}"' in panel.get(event), "the event leads back to its host"
     assert "in force" in panel.post(event).text
+    assert panel.news() == [("config.apply", f"host/{NAME}")]
     assert edge.ask(NAME, f"/search?q={SQLI}").status == 200
     assert edge.ask(NAME, f"/other?q={SQLI}").status == 403
     while "Inspect again" in (page := panel.get(f"/hosts/{NAME}")):
         before = page.count("Inspect again")
         assert panel.post(f"/hosts/{NAME}", do="include", exclusion="0").status_code == 303
         assert panel.get(f"/hosts/{NAME}").count("Inspect again") < before
+        assert panel.news() == [("config.apply", f"host/{NAME}")]
     assert edge.ask(NAME, f"/search?q={SQLI}").status == 403
+    excluded = panel.ask("POST", f"/api/v1/waf/events/{event.removeprefix('/waf/')}/exclusion")
+    assert excluded.status_code == 200, excluded.text
+    assert panel.news() == [("config.apply", f"host/{NAME}")]
 
     assert panel.save(**upstreams, waf_mode="block", maintenance="1", maintenance_text="Back at nine.")
     assert b"Back at nine." in edge.ask(NAME).body
@@ -133,15 +156,15 @@ def test_a_first_host_is_published_and_protected_by_the_panel_alone(
     assert revision, "the second revision published the host"
     back = panel.post("/history/2")
     assert back.headers["location"] == "/history?back=2"
-    assert "as it was at revision 2" in panel.get("/history?back=2")
+    assert "the same as in revision 2" in panel.get("/history?back=2")
     assert edge.ask(NAME, f"/search?q={SQLI}").status == 200, "as it was first published"
 
     gone = panel.post(f"/hosts/{NAME}", do="remove")
     assert (gone.status_code, gone.headers.get("location")) == (303, f"/hosts?removed={NAME}")
+    assert panel.news()[-1] == ("config.apply", f"host/{NAME}")
     assert "no longer published" in panel.get(f"/hosts?removed={NAME}")
     assert panel.ask("GET", f"/hosts/{NAME}").status_code == 404
-    actors = {row[0] for row in _audited(panel)}
-    assert actors == {"user:root-admin", "cli:test"}
+    assert panel.actors() == {"user:root-admin", "cli:test"}
 
 
 def test_what_no_field_shows_stays_and_a_lost_race_is_told(edge: Edge, panel: Panel, echo: EchoUpstream) -> None:
@@ -180,9 +203,3 @@ def test_what_no_field_shows_stays_and_a_lost_race_is_told(edge: Edge, panel: Pa
     assert wrong.status_code == 400
     assert "lacks a host or a port" in html.unescape(wrong.text)
     assert panel.application.state().resources["host", NAME].spec == after.spec
-
-
-def _audited(panel: Panel) -> list[tuple[str, str]]:
-    with panel.application.storage.read() as connection:
-        rows = connection.exec_driver_sql("SELECT actor, action FROM audit WHERE action LIKE 'config.%'").all()
-    return [(row[0], row[1]) for row in rows]

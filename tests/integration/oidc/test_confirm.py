@@ -60,6 +60,7 @@ def test_being_asked_anew_by_the_provider_counts_for_ten_minutes(
     assert answer.status_code == 200, answer.text
     assert refresh_target(answer.text) == "/profile"
     assert stale.post(*SENSITIVE).status_code == 200
+    assert runtime.rows("SELECT action FROM audit ORDER BY id DESC LIMIT 2")[1] == ("session.renew",)
     assert stale.cookies[runtime.panel_cookie] != former[runtime.panel_cookie], "a rise of privilege makes new tokens"
     old = Browser(runtime, stale.address)
     old.cookies = former

@@ -240,3 +240,38 @@ def test_a_stop_that_reaches_a_halted_process_ends_it_all_the_same(stopped: Runt
     process.send_signal(signal.SIGCONT)
     assert process.wait(60) == 0
     stopped.process = None
+
+
+@pytest.mark.threat("DAT-3")
+def test_each_change_is_copied_to_the_log_where_that_is_wanted_and_only_there(stopped: Runtime) -> None:
+    def copied() -> list[dict[str, object]]:
+        lines = [line for line in stopped.log.read_text().splitlines() if line.startswith("INFO argos.audit: ")]
+        return [json.loads(line.partition(": ")[2]) for line in lines]
+
+    stopped.extra = {"ARGOS_AUDIT_JOURNAL": "1", "ARGOS_LOG_LEVEL": "ERROR"}
+    stopped.start()
+    values = iter(range(10**6))
+
+    def another_is_copied() -> bool:
+        value = {"value": f"a planted value {next(values)}"}
+        assert stopped.admin("PUT", "/v1/secrets/token", value).status_code == 200
+        return bool(copied())
+
+    until(another_is_copied, told=stopped.log.read_text)  # what was there at the first round is not
+    made = {"username": "bob", "password": NEW}
+    assert stopped.admin("POST", "/v1/users", made, **{"Argos-Actor": "ansible:carol"}).status_code == 201
+    rows = stopped.admin("GET", "/v1/audit").json()["entries"]
+    until(lambda: copied()[-1]["id"] == rows[0]["id"], told=stopped.log.read_text)
+    told = copied()
+    assert told == [row for row in reversed(rows) if row["id"] >= told[0]["id"]]
+    assert (told[-1]["action"], told[-1]["target"]) == ("user.create", "user/bob")
+    log = stopped.log.read_text()
+    assert "a planted value" not in log
+    assert NEW not in log
+    stopped.stop()
+    stopped.extra = {"ARGOS_AUDIT_JOURNAL": "0"}
+    before = len(copied())
+    stopped.start()
+    assert stopped.admin("DELETE", "/v1/users/bob").status_code == 200
+    stopped.stop()
+    assert len(copied()) == before

@@ -24,6 +24,13 @@ def audited(runtime: Runtime) -> list[tuple]:
     return runtime.rows("SELECT action, target, actor FROM audit WHERE action LIKE 'decision.%' ORDER BY id")
 
 
+def made_by_hand(runtime: Runtime, lapi: HostileLapi) -> int:
+    """The id of a new decision."""
+    wanted = {"value": VALUE, "scope": "ip", "duration": "1h", "reason": "by hand"}
+    assert runtime.admin("PUT", "/v1/decisions", wanted).json()["changed"] is True
+    return int(lapi.standing()[0]["id"])
+
+
 def test_a_ban_is_planned_made_kept_changed_and_ended(runtime: Runtime, lapi: HostileLapi) -> None:
     rows = len(audited(runtime))
     wanted = {"value": VALUE, "duration": "7d", "reason": "floods the shop"}
@@ -221,6 +228,10 @@ def test_the_panel_bans_finds_and_ends_and_names_the_address_that_one_comes_from
     assert "No ban matches" in browser.get("/decisions?q=203.0.114.0%2F24").text
     ended = browser.post("/decisions", {"do": "end", "id": str(lapi.standing()[0]["id"])})
     assert f"The ban on {VALUE} has been lifted." in ended.text
+    assert audited(runtime)[-1] == ("decision.delete", f"decision/{VALUE}", "user:root-admin")
+    by_number = made_by_hand(runtime, lapi)
+    assert runtime.admin("DELETE", f"/v1/decisions/{by_number}").json()["changed"] is True
+    assert audited(runtime)[-1][:2] == ("decision.delete", f"decision/{VALUE}")
     assert browser.post("/decisions", {"do": "end", "id": "77"}).status_code == 404
     member = Browser(runtime)
     member.sign_in("alice")

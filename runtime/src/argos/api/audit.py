@@ -71,17 +71,7 @@ class AuditVerdict:
             verdict = self._application.audit.examine()
         finally:
             self._reading.release()
-        bodies.write(
-            resp,
-            {
-                "sound": verdict.broken is None,
-                "broken": verdict.broken,
-                "rows": verdict.rows,
-                "first": verdict.first,
-                "reason": verdict.reason,
-                "note": verdict.note,
-            },
-        )
+        bodies.write(resp, verdict.facts())
 
 
 def write_export(application: Application, req: falcon.Request, resp: falcon.Response) -> None:

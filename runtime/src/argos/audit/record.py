@@ -4,7 +4,8 @@ Each row's hash covers the row and the hash before it, under the audit key, and 
 chain's head stands authenticated in ``meta``, written in the same transaction: an
 altered, inserted or removed row shows, the last one too. Rows that retention took
 away leave an authenticated base, from which the rest goes on. A checkpoint beside the
-database (:mod:`argos.audit.checkpoint`) shows a database that was set back whole.
+database (:mod:`argos.audit.checkpoint`) shows a database that was set back whole; the head says
+whether one was ever written, so that a missing one shows too.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import hmac
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, delete, insert, select
@@ -57,10 +58,14 @@ class Actor:
 
 @dataclass(frozen=True)
 class Mark:
-    """A place in the chain: a row's id and hash. Id 0 with 32 zero bytes is its beginning."""
+    """A place in the chain: a row's id and hash. Id 0 with 32 zero bytes is its beginning.
+
+    ``witnessed``, of a head: the row of the first checkpoint that was written beside the database; 0: none yet.
+    """
 
     id: int
     hash: bytes
+    witnessed: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -71,8 +76,10 @@ class Verdict:
         broken: id of the first row that is altered, out of place or missing; None for a sound chain.
         rows: how many rows were read and are sound.
         first: the first id that is to be there; those before it retention took away.
-        reason: what is wrong, in words; empty for a sound chain.
+        reason: what is wrong, in words; empty when nothing is.
         note: what makes the proof weaker than it could be; empty when nothing does.
+        lost: the rows fit, but the checkpoint that was written beside them is gone, and with it the proof that the
+            database was not set back.
     """
 
     broken: int | None
@@ -80,6 +87,17 @@ class Verdict:
     first: int
     reason: str = ""
     note: str = ""
+    lost: bool = False
+
+    @property
+    def sound(self) -> bool:
+        """Whether all is there and as it was written, the checkpoint too."""
+        return self.broken is None and not self.lost
+
+    def facts(self) -> dict[str, Any]:
+        """As programs are told."""
+        facts = {"sound": self.sound, "broken": self.broken, "rows": self.rows, "first": self.first}
+        return {**facts, "reason": self.reason, "note": self.note}
 
 
 class Audit:
@@ -111,9 +129,9 @@ class Audit:
             after: what is now, likewise.
         """
         version, key = self._vault.key("audit")
-        last, previous = self._head(connection)
+        head = self._head(connection)
         row: dict[str, Any] = {
-            "id": last + 1,
+            "id": head.id + 1,
             "at": self._storage.clock.now(),
             "actor": self._scrubber.scrub(str(actor))[:NAME_LIMIT],
             "address": actor.address[:NAME_LIMIT],
@@ -122,11 +140,11 @@ class Audit:
             "before": self._detail(key, before),
             "after": self._detail(key, after),
             "key_version": version,
-            "previous": previous,
+            "previous": head.hash,
         }
         digest = _digest(key, row)
         connection.execute(insert(audit).values(**row, hash=digest))
-        self._keep(connection, HEAD, Mark(row["id"], digest))
+        self._keep(connection, HEAD, Mark(row["id"], digest, head.witnessed))
         return int(row["id"])
 
     def verify(self) -> int | None:
@@ -149,31 +167,71 @@ class Audit:
                     return Verdict(last.id + 1, last.id - base.id, base.id + 1, problem)
                 last = Mark(row.id, row.hash)
         rows, first = last.id - base.id, base.id + 1
-        if (HEAD in marks or last.id) and self._authentic(HEAD, marks.get(HEAD)) != last:
+        head = self._authentic(HEAD, marks.get(HEAD))
+        if (HEAD in marks or last.id) and head != last:
             return Verdict(last.id + 1, rows, first, "rows at the end are missing, or the mark of the end was altered")
         if witness is not None and witness.id > last.id:
             reason = f"the checkpoint next to the database knows row {witness.id}, so the database is an older copy"
             return Verdict(last.id + 1, rows, first, reason)
-        return Verdict(None, rows, first, note=self._checkpoint_note(witness))
+        return self._witnessed(Verdict(None, rows, first), witness, head)
+
+    def _witnessed(self, verdict: Verdict, witness: Mark | None, head: Mark | None) -> Verdict:
+        """Say of a chain that is sound what it means that no checkpoint vouches for it."""
+        if witness is not None:
+            return verdict
+        gone = "does not match" if self._checkpoint.read() is not None else "is missing"
+        if head is None or not head.witnessed:
+            return replace(verdict, note=f"the checkpoint next to the database {gone}")
+        reason = f"the checkpoint next to the database, kept since row {head.witnessed}, {gone}"
+        return replace(verdict, reason=reason, lost=True)
 
     def checkpoint(self) -> bool:
         """Write the chain's end beside the database, if it follows from what stands there; return whether it did.
 
-        A file that this chain does not lead on from is left: it is the proof that rows are gone.
+        A file that this chain does not lead on from is left: it is the proof that rows are gone. And where one was
+        written and is there no more, none is: :meth:`renew_checkpoint` is for a person who knows why.
         """
         witness = self._witness()
         with self._storage.read() as connection:
             stored = connection.scalar(select(meta.c.value).where(meta.c.key == HEAD))
             head = self._authentic(HEAD, stored)
-            if head is None or head == witness:
+            if head is None or (head == witness and head.witnessed):
+                return False
+            if witness is None and head.witnessed:
                 return False
             if witness is not None:
                 kept = connection.scalar(select(audit.c.hash).where(audit.c.id == witness.id))
                 based = self._base(connection).id >= witness.id
                 if head.id < witness.id or not (kept == witness.hash or (kept is None and based)):
                     return False
-        self._checkpoint.write(f"{stored}\n")
+        self._write_checkpoint(stored)
         return True
+
+    def renew_checkpoint(self, actor: Actor) -> None:
+        """Write the chain's end beside the database whatever stands there, or does not; the record says so for ever.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        witness = self._witness()
+        with self._storage.write() as connection:
+            known = witness.id if witness is not None else self._head(connection).witnessed
+            before = {"state": "lost" if witness is None else "there", "id": known}
+            self.record(connection, actor, "audit.checkpoint", "audit", before)
+            stored = connection.scalar(select(meta.c.value).where(meta.c.key == HEAD))
+        self._write_checkpoint(stored)
+
+    def forget_checkpoint(self, connection: Connection) -> None:
+        """Expect no checkpoint until the next is written: in the transaction that begins a restored database."""
+        self._keep(connection, HEAD, replace(self._head(connection), witnessed=0))
+
+    def _write_checkpoint(self, stored: str | None) -> None:
+        """The file first: a crash in between leaves one that is not expected yet, which is no fault."""
+        self._checkpoint.write(f"{stored}\n")
+        with self._storage.write() as connection:
+            head = self._authentic(HEAD, connection.scalar(select(meta.c.value).where(meta.c.key == HEAD)))
+            if head is not None and not head.witnessed:
+                self._keep(connection, HEAD, replace(head, witnessed=head.id))
 
     def prune(self, connection: Connection, through: int) -> int:
         """Remove the rows up to ``through`` in the caller's transaction, and keep the rest verifiable.
@@ -210,20 +268,14 @@ class Audit:
         text = self._checkpoint.read()
         return None if text is None else self._authentic(HEAD, text.strip())
 
-    def _checkpoint_note(self, witness: Mark | None) -> str:
-        if witness is not None:
-            return ""
-        there = self._checkpoint.read() is not None
-        return "the checkpoint next to the database " + ("does not match" if there else "is missing")
-
     def _keep(self, connection: Connection, name: str, mark: Mark) -> None:
         version, key = self._vault.key("audit")
-        value = f"{mark.id}:{mark.hash.hex()}:{version}:{_mark_mac(key, name, mark)}"
+        value = f"{mark.id}:{mark.hash.hex()}:{version}:{mark.witnessed}:{_mark_mac(key, name, mark)}"
         statement = upsert(meta).values(key=name, value=value)
         connection.execute(statement.on_conflict_do_update(index_elements=[meta.c.key], set_={"value": value}))
 
-    def _head(self, connection: Connection) -> tuple[int, bytes]:
-        """Return the last row's id and hash, from the authenticated head.
+    def _head(self, connection: Connection) -> Mark:
+        """Return where the next row goes on, from the authenticated head.
 
         After a removal the chain thus goes on with a gap, and after any other damage
         from a hash that no row has: what was broken stays visible for ever.
@@ -231,18 +283,19 @@ class Audit:
         last = connection.execute(select(audit.c.id).order_by(audit.c.id.desc()).limit(1)).scalar() or 0
         stored = connection.scalar(select(meta.c.value).where(meta.c.key == HEAD))
         if stored is None and last == 0:
-            return 0, _NONE
+            return Mark(0, _NONE)
         head = self._authentic(HEAD, stored)
         if head is None or head.id < last:
-            return last, secrets.token_bytes(32)
-        return head.id, head.hash
+            return Mark(last, secrets.token_bytes(32))
+        return head
 
     def _authentic(self, name: str, stored: str | None) -> Mark | None:
         try:
-            number, digest, version, mac = (stored or "").split(":")
+            number, digest, version, *witnessed, mac = (stored or "").split(":")
             _unused, key = self._vault.key("audit", int(version))
-            mark = Mark(int(number), bytes.fromhex(digest))
-            same = hmac.compare_digest(mac, _mark_mac(key, name, mark))
+            mark = Mark(int(number), bytes.fromhex(digest), *map(int, witnessed))
+            # The first databases hold marks without ``witnessed``.
+            same = hmac.compare_digest(mac, (_mark_mac if witnessed else _first_mark_mac)(key, name, mark))
         except (TypeError, ValueError, LookupError):  # TypeError: a mac that is not ASCII
             return None
         return mark if same else None
@@ -276,5 +329,13 @@ _LABELS = {HEAD: b"argos audit head\0", BASE: b"argos audit base\0"}
 
 
 def _mark_mac(key: bytes, name: str, mark: Mark) -> str:
-    covered = _LABELS[name] + str(mark.id).encode() + b"\0" + mark.hash
-    return hmac.new(key, covered, hashlib.sha256).hexdigest()
+    # What _first_mark_mac covers begins with a digit, and this with a bracket.
+    return _mac(key, name, json.dumps([mark.id, mark.hash.hex(), mark.witnessed]).encode())
+
+
+def _first_mark_mac(key: bytes, name: str, mark: Mark) -> str:
+    return _mac(key, name, str(mark.id).encode() + b"\0" + mark.hash)
+
+
+def _mac(key: bytes, name: str, covered: bytes) -> str:
+    return hmac.new(key, _LABELS[name] + covered, hashlib.sha256).hexdigest()

@@ -231,6 +231,7 @@ def _begin_anew(storage: Storage, master: bytes, actor: Actor, difference: Diffe
         before = {"revision": difference.revision_now}
         after = {**said, "made_at": difference.made_at, "revision": difference.revision}
         audit.record(connection, actor, "backup.restore", "backup", before, after)
+        audit.forget_checkpoint(connection)
     if broken := audit.verify():
         raise Refused(f"The backup's record of changes is broken at row {broken}: it was altered before it was made")
 

@@ -24,9 +24,20 @@ def add_to(commands: Commands) -> None:
         "sudo argos audit list --action user. --since 2026-11-01\n  sudo argos audit export --format csv > audit.csv",
     )
     verification = add_command(
-        group, "verify", "check the whole audit log; exit status 1 if it was altered", "argos audit verify", verify
+        group,
+        "verify",
+        "check the whole audit log; exit status 1 if it was altered or its checkpoint is gone",
+        "argos audit verify",
+        verify,
     )
     add_json(verification)
+    add_command(
+        group,
+        "checkpoint",
+        "write a new checkpoint, if you know why the old one is gone or does not fit; this is logged",
+        "sudo argos audit checkpoint",
+        renew_checkpoint,
+    )
     listing = add_command(group, "list", "list rows, newest first", "sudo argos audit list --target host/", list_rows)
     listing.add_argument("--limit", default="50", help="maximum number of rows, 1 to 500; default: 50")
     listing.add_argument("--before", default="", metavar="ID", help="only rows older than this one")
@@ -50,22 +61,36 @@ def add_to(commands: Commands) -> None:
 
 
 def verify(options: argparse.Namespace) -> int:
-    """Read the whole chain; 1 when it was altered."""
+    """Read the whole chain; 1 when it was altered, or the checkpoint that was written beside it is gone."""
     from argos.cli.session import print_json, services
 
     with services() as here:
         verdict = here.application.audit.examine()
-    sound = verdict.broken is None
     if options.json:
-        facts = {"sound": sound, "broken": verdict.broken, "rows": verdict.rows, "first": verdict.first}
-        print_json({**facts, "reason": verdict.reason, "note": verdict.note})
-    elif sound:
+        print_json(verdict.facts())
+    elif verdict.sound:
         print(f"{verdict.rows} rows from row {verdict.first} on: none altered, none missing")
         if verdict.note:
             print(f"note: {verdict.note}")
+    elif verdict.lost:
+        print(f"{verdict.reason}; the {verdict.rows} rows present are intact, but newer rows may be missing")
     else:
         print(f"row {verdict.broken}: {verdict.reason}; {verdict.rows} rows before it are intact")
-    return OK if sound else FAILED
+    return OK if verdict.sound else FAILED
+
+
+def renew_checkpoint(_options: argparse.Namespace) -> int:
+    """Write the checkpoint anew, in the caller's name."""
+    from argos.cli.session import services
+
+    with services() as here:
+        here.application.audit.renew_checkpoint(here.actor)
+        verdict = here.application.audit.examine()
+    if not verdict.sound:
+        print(f"row {verdict.broken}: {verdict.reason}; a new checkpoint does not change that")
+        return FAILED
+    print(f"new checkpoint written; the audit log is intact: {verdict.rows} rows")
+    return OK
 
 
 def list_rows(options: argparse.Namespace) -> int:

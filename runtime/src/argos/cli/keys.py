@@ -63,7 +63,7 @@ def check(options: argparse.Namespace) -> int:
     finding, serving = check_key(settings), _serving(settings)
     facts: dict[str, Any] = {
         "opens": finding.state in {"ok", "warning"},
-        "wanted": sorted(wanted_ids(settings) or []),
+        "wanted": sorted(wanted_ids(settings.database) or []),
         "given": given,
         "serving": None if serving is None else serving.get("given"),
         "message": finding.message,

@@ -15,7 +15,7 @@ from argos.settings import Settings
 if TYPE_CHECKING:
     from argos.threat.lapi import Lapi
 
-_ANSWER_AGE = 60  # seconds; the bouncer asks every 15
+_ANSWER_AGE = 60  # seconds; the bouncer asks every 10
 _ANSWER_LIMIT = 1024 * 1024
 _TIMEOUT = 3.0
 _UNHEARD = bounded_http.FAILURES
@@ -90,23 +90,12 @@ def edge_view(caddy_socket: Path) -> dict[str, Any] | None:
 
 
 def _asked_apart(settings: Settings) -> None:
-    """Open the vault for one question, as no service has it open in this process."""
-    from argos.audit import Audit
-    from argos.clock import SystemClock
-    from argos.named_secrets import NamedSecrets
-    from argos.scrub import Scrubber
-    from argos.storage.engine import Storage
+    """Ask by a vault of its own, as no service has one open in this process."""
+    from argos.application import opened
     from argos.threat.access import lapi_of
-    from argos.vault import Vault
 
-    storage = Storage(settings.database, SystemClock())
-    try:
-        vault = Vault(storage, settings.require_master_key())
-        scrubber = Scrubber()
-        secrets = NamedSecrets(storage, vault, Audit(storage, vault, scrubber), scrubber)
-        lapi_of(settings, storage, secrets, scrubber).check()
-    finally:
-        storage.close()
+    with opened(settings) as here:
+        lapi_of(settings, here.storage, here.secrets, here.scrubber).check()
 
 
 def _caddys_view(name: str, caddy_socket: Path, key: str) -> Finding:

@@ -37,20 +37,35 @@ def check_database(path: Path) -> Finding:
     return Finding(name, "ok", f"{path} is intact.")
 
 
-def check_disk(paths: list[Path]) -> Finding:
-    """At least 200 MiB are free where we write; the database and Caddy's log fail without."""
-    name = "disk"
-    short = []
-    for path in paths:
-        if not path.exists():
-            continue
-        status = os.statvfs(path)
-        free = status.f_bavail * status.f_frsize
-        if free < _LEAST_FREE or (status.f_files and status.f_favail < 1000):
-            short.append(f"{path} ({free // 1024**2} MiB free)")
+def check_disk(paths: list[Path], backups: Path | None = None) -> Finding:
+    """At least 200 MiB are free where we write; the database, Caddy's log and renewed certificates fail without.
+
+    With no room for ``backups`` alone the edge goes on, and none can be made.
+    """
+    name, advice = "disk", "Free at least 200 MiB there."
+    try:
+        short = [said for path in paths if (said := _short_of_room(path))]
+        no_backup = _short_of_room(backups) if backups is not None else ""
+    except OSError as error:
+        message = f"Free space at {error.filename} cannot be checked: {error.strerror}."
+        return Finding(name, "unknown", message, "Run as root: sudo argos doctor.")
     if short:
-        return Finding(name, "failed", f"Almost no space left at {', '.join(short)}.", "Free at least 200 MiB there.")
+        where = ", ".join([*short, no_backup] if no_backup else short)
+        return Finding(name, "failed", f"Almost no space left at {where}.", advice)
+    if no_backup:
+        return Finding(name, "warning", f"Almost no space left for backups at {no_backup}.", advice)
     return Finding(name, "ok", "Enough free space.")
+
+
+def _short_of_room(path: Path) -> str:
+    """The path and what is free there, where that is too little; empty where it is enough or nothing is there yet."""
+    try:
+        status = os.statvfs(path)
+    except FileNotFoundError:
+        return ""
+    free = status.f_bavail * status.f_frsize
+    short = free < _LEAST_FREE or (status.f_files and status.f_favail < 1000)
+    return f"{path} ({free // 1024**2} MiB free)" if short else ""
 
 
 def check_clock(path: Path) -> Finding:

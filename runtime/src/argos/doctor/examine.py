@@ -43,7 +43,10 @@ def examine(
         database,
         key,
         *([check_record(settings)] if whole_record and sound else []),
-        check_disk([settings.data_dir, settings.edge_dir, settings.access_log.parent]),
+        check_disk(
+            [settings.data_dir, settings.edge_dir, settings.access_log.parent, settings.caddy_storage],
+            settings.backup_dir,
+        ),
         check_clock(settings.database),
         check_backups(settings.database),
         check_mail(settings.database),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from argos.audit import Audit
-from argos.clock import SystemClock
 from argos.doctor.finding import Finding
 from argos.errors import ArgosError
-from argos.scrub import Scrubber
 from argos.settings import Settings
-from argos.storage.engine import Storage
-from argos.vault import Vault
+
+_LOOK = (
+    "Compare with a backup, and check who can be root. "
+    "If it was you: sudo argos audit checkpoint. This writes a new checkpoint and is logged."
+)
 
 
 def check_record(settings: Settings) -> Finding:
@@ -17,21 +17,27 @@ def check_record(settings: Settings) -> Finding:
 
     Reads the whole record, so it is the doctor's, not the health answer's.
     """
+    from argos.application import opened
+
     name = "audit log"
-    storage = Storage(settings.database, SystemClock())
     try:
-        vault = Vault(storage, settings.require_master_key(), settings.master_key_next)
-        verdict = Audit(storage, vault, Scrubber()).examine()
+        with opened(settings) as here:
+            verdict = here.audit.examine()
     except ArgosError as error:
         return Finding(name, "unknown", f"The audit log cannot be read: {error}", "Fix what has failed above.")
-    finally:
-        storage.close()
     if verdict.broken is not None:
         return Finding(
             name,
             "failed",
             f"The audit log was altered at row {verdict.broken}: {verdict.reason}.",
-            "Somebody changed the database behind the runtime's back, or put back an old copy by hand (then remove "
-            f"{settings.database.with_name('audit.checkpoint')}). Compare with a backup, and check who can be root.",
+            f"Somebody changed the database behind the runtime's back, or put back an old copy by hand. {_LOOK}",
+        )
+    if verdict.lost:
+        return Finding(
+            name,
+            "warning",
+            f"The newest rows of the audit log may be missing: {verdict.reason}.",
+            f"Somebody removed {settings.database.with_name('audit.checkpoint')}, perhaps to put back an old copy of "
+            f"the database. {_LOOK}",
         )
     return Finding(name, "ok", f"The audit log is intact: {verdict.rows} rows.")

@@ -80,20 +80,10 @@ def run(environ: Mapping[str, str]) -> int:
 
 def _lay_out(settings: Settings) -> None:
     """Only what it takes to read secrets: this unit may write neither the epoch nor the schema."""
-    from argos.audit import Audit
-    from argos.clock import SystemClock
+    from argos.application import opened
     from argos.edge.revisions import read_state
-    from argos.scrub import Scrubber
-    from argos.storage.engine import Storage
-    from argos.vault import Vault
 
-    storage = Storage(settings.database, SystemClock())
-    try:
-        vault = Vault(storage, settings.require_master_key(), settings.master_key_next)
-        scrubber = Scrubber()
-        secrets = NamedSecrets(storage, vault, Audit(storage, vault, scrubber), scrubber)
-        with storage.read() as connection:
+    with opened(settings) as here:
+        with here.storage.read() as connection:
             names = read_state(connection).secret_names()
-        write_credentials(secrets, names, settings.credentials_dir)
-    finally:
-        storage.close()
+        write_credentials(here.secrets, names, settings.credentials_dir)

@@ -22,7 +22,7 @@ from argos import bounded_http
 from argos.edge.model import MailSettings
 from argos.edge.names import is_loopback, parse_address
 from argos.notify.plain import plain
-from argos.scrub import SHORTEST
+from argos.spellings import SHORTEST
 from argos.steps import Step
 
 SAYS_MOST = 64 * 1024

@@ -122,7 +122,7 @@ class Exchange:
             # RFC 6749 §2.3.1: both are form-encoded before they are joined.
             pair = f"{quote(settings.client_id, safe='')}:{quote(secret, safe='')}"
             basic = base64.b64encode(pair.encode()).decode()
-            self._scrubber.know(basic)
+            self._scrubber.hold("provider's Basic credentials", basic)
             headers["Authorization"] = f"Basic {basic}"
         return provider.fetcher.post_form(metadata.token_endpoint, form, headers)
 

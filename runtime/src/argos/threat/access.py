@@ -42,7 +42,7 @@ def lapi_of(settings: Settings, storage: Storage, secrets: NamedSecrets, scrubbe
     def machine() -> Machine | None:
         found = machine_from(value_of(MACHINE))
         if found is not None:
-            scrubber.know(found.password)
+            scrubber.hold("crowdsec-machine password", found.password)
         return found
 
     return Lapi(url, machine, lambda: value_of(BOUNCER_KEY))
