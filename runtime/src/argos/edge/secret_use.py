@@ -18,7 +18,7 @@ from argos.edge.model import secret_places
 from argos.edge.plan import State
 from argos.errors import Conflict, FieldError, Invalid, NotFound, Refused, Unavailable
 from argos.named_secrets import NamedSecrets
-from argos.scrub import SHORTEST
+from argos.spellings import SHORTEST
 
 if TYPE_CHECKING:
     from argos.edge.apply import ApplyEngine
