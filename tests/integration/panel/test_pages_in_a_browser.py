@@ -79,9 +79,9 @@ def test_no_page_is_wider_than_a_phone_or_breaks_the_policy(
     assert not complaints
 
 
+@pytest.mark.usefixtures("addresses")  # fills the panel
 def test_the_pages_of_a_sign_in_fit_too_in_each_of_their_states(lan: Runtime, browser: Browser) -> None:
     """As a person meets them, on the way from the first sign-in to one with a second factor."""
-    fill(lan.write, lan.root / "run" / "waf.log")
     at = f"http://127.0.0.1:{lan.port}"
     assert lan.admin("POST", "/v1/users", {"username": "invited", "link": True}).status_code == 201
     link = lan.admin("POST", "/v1/users/invited/link").json()["link"]
