@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from lab.admin_api import Declaration
 from lab.browser import Watched, chromium
+from lab.echo import Received
 from lab.guest import Guest
 from lab.namespace import PublicNetwork
 from lab.people import Panel, Person, hidden_fields, somebody_unknown
@@ -17,12 +19,12 @@ ENVIRONMENT = "/etc/argos/argos.env"
 
 
 @pytest.fixture(scope="module")
-def lan(guest: Guest, network: PublicNetwork, panel: Panel, alice: Person) -> Iterator[str]:
+def lan(guest: Guest, network: PublicNetwork, panel: Panel, declaration: Declaration, alice: Person) -> Iterator[str]:
     """Switch the runtime to ``lan`` as its role does, and back."""
     kept = guest.shell(f"cat {ENVIRONMENT}")
     lines = [line for line in kept.splitlines() if not line.startswith(("ARGOS_MODE=", "ARGOS_PANEL_"))]
     lines += ["ARGOS_MODE=lan", "ARGOS_PANEL_LISTEN=0.0.0.0:9080", f"ARGOS_PANEL_HOSTS={guest.address}", ""]
-    client = Visitor(guest, network)
+    client, guarded = Visitor(guest, network), f"https://{declaration.name('e2e-guarded')}/"
     try:
         guest.shell(f"umask 077; cat > {ENVIRONMENT}; systemctl restart argos", stdin="\n".join(lines))
         url = f"http://{panel.host}:9080"
@@ -31,6 +33,8 @@ def lan(guest: Guest, network: PublicNetwork, panel: Panel, alice: Person) -> It
     finally:
         guest.shell(f"umask 077; cat > {ENVIRONMENT}; systemctl restart argos", stdin=kept)
         until("the panel is back behind Caddy", lambda: _answers(client, f"{panel.url}/login"), within=90)
+        panel.sign_in(client, alice)
+        until("the hosts are open again", lambda: _answers(client, guarded), within=30)
         client.close()
 
 
@@ -110,4 +114,40 @@ def test_a_browser_signs_in_over_plain_http_comes_where_it_wanted_and_leaves(
         page.wait_for_url(f"{lan}/login")
         assert visitor.get(wanted, headers=stolen).status_code == 303
         assert len(watched.places) <= 5, watched.places
+        assert not watched.reports, watched.reports
+
+
+@pytest.mark.threat("FWD-1")
+@pytest.mark.threat("LOG-5")
+def test_a_protected_host_sends_to_the_lans_panel_lets_in_who_signed_in_there_and_closes_when_they_leave(
+    guest: Guest, lan: str, panel: Panel, declaration: Declaration, alice: Person, visitor: Visitor
+) -> None:
+    """Nothing was declared since the mode changed: the gate knows it by the restart alone."""
+    wanted = f"https://{declaration.name('e2e-guarded')}/deep%2Flink?from=a&to=b"
+    away = f"{lan}/login?rd=https%3A%2F%2F"
+    until("the gate knows", lambda: visitor.navigate(wanted).headers["Location"].startswith(away), within=30)
+    with chromium(guest) as browser:
+        context = browser.new_context()
+        context.set_default_timeout(20_000)
+        watched, page = Watched(context, panel.host), context.new_page()
+        page.goto(wanted)
+        assert page.url.startswith(away), page.url
+        page.fill("#username", alice.username)
+        page.fill("#password", alice.password)
+        page.click("button[type=submit]")
+        page.wait_for_url(wanted)
+        received = Received.of(page.locator("body").inner_text())
+        assert received.target == "/deep%2Flink?from=a&to=b"
+        assert received.one("x-auth-user") == alice.username
+        assert "argos" not in " ".join(received.all("cookie")).lower()
+
+        (session,) = (cookie["value"] for cookie in context.cookies() if cookie["name"] == "argos_session")
+        assert visitor.get(wanted, headers={"Cookie": f"argos_session={session}"}).status_code == 200
+        other = {"Cookie": f"__Secure-argos_session={session}"}
+        assert visitor.get(wanted, headers=other).status_code == 401, "the cookie of the other mode opens nothing"
+
+        page.goto(f"{lan}/")
+        page.get_by_role("button", name="Sign out").first.click()
+        page.wait_for_url(f"{lan}/login")
+        assert visitor.get(wanted, headers={"Cookie": f"argos_session={session}"}).status_code == 401
         assert not watched.reports, watched.reports

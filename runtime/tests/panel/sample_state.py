@@ -11,6 +11,7 @@ from typing import Any
 LONG = "a-very-long-name-of-an-application-that-somebody-published-here.department.home.example"
 LONG_WORD = "aWordOfAnErrorThatGoesOnAndOnWithoutASingleSpaceInWhichABrowserCouldBreakIt" * 2
 HOSTILE = "</code><script>alert(1)</script>"
+ISSUER = "https://127.0.0.1:9/application/o/a-provider-with-a-long-path-that-nobody-answers"
 EXCLUSION = {"id": 942100, "parameter": "ARGS:q", "path": "/save", "methods": ["POST"]}
 
 _RESOURCES: list[tuple[str, str, dict[str, Any], str]] = [
@@ -67,6 +68,19 @@ _RESOURCES: list[tuple[str, str, dict[str, Any], str]] = [
             "sender": "argos@home.example",
             "recipients": ["somebody-with-a-long-name@department.home.example"],
             "events": ["login_ban"],
+        },
+        "ansible",
+    ),
+    (
+        "settings",
+        "oidc",
+        {
+            "name": "A provider with a long name",
+            "issuer": ISSUER,
+            "client_id": "a-client-with-a-long-name.argos.home.example",
+            "client_secret": {"secret": "oidc-client"},
+            "auto_provision": True,
+            "allowed_groups": ["family"],
         },
         "ansible",
     ),
@@ -132,6 +146,11 @@ def fill(execute: Callable[..., object], waf_log: Path) -> dict[str, list[str]]:
     execute("INSERT INTO mails (at, event, state, reason) VALUES (1795000000, 'login_ban', 'sent', '')")
     execute("INSERT INTO mails (at, event, state, reason) VALUES (1795000000, 'test', 'failed', ?)", LONG_WORD)
     execute("INSERT INTO notices (at, event, text) VALUES (1795000000, 'login_ban', ?)", HOSTILE)
+    execute(
+        "INSERT INTO oidc_identities (issuer, subject, user_id, created_at)"
+        " SELECT ?, 'of-alice', id, 1795000000 FROM users WHERE username = 'alice'",
+        ISSUER,
+    )
     lines = [json.dumps(event) for event in _EVENTS]
     waf_log.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return {

@@ -15,6 +15,7 @@ from argos.audit import Actor
 from argos.panel import navigation
 from argos.panel.app import panel_app
 from falcon import testing
+from identity_pages import identity_pages
 from page_reader import Element, Page, read
 from sample_state import fill
 
@@ -99,6 +100,14 @@ def cookie_of(application: Application, who: str) -> dict[str, str]:
 def test_every_page_is_built_as_its_readers_need_it(pages: list[Page]) -> None:
     assert len(pages) > 30
     said = [f"{page.address}: {problem}" for page in pages for problem in problems_of(page)]
+    assert not said, "\n".join(said)
+
+
+def test_the_pages_of_a_sign_in_are_built_so_in_each_of_their_states(application: Application) -> None:
+    filled(application)
+    seen = list(identity_pages(application))
+    assert len(seen) > 20
+    said = [f"{page.address}: {problem}" for page in seen for problem in problems_of(page)]
     assert not said, "\n".join(said)
 
 
@@ -198,6 +207,8 @@ def _words(page: Page) -> Iterator[str]:
     for one in page.all("svg"):
         if one.get("aria-hidden") != "true" and not any(outer.get("role") == "img" for outer in one.around):
             yield "a picture without words"
+        if not one.get("viewbox"):
+            yield "a picture that keeps its size where it is given another"
 
 
 def _regions(page: Page) -> Iterator[str]:

@@ -17,6 +17,10 @@ ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "tests" / "peers"))
 import debian_nginx  # noqa: E402
 
+TRAEFIK = os.environ.get("ARGOS_TRAEFIK_BINARY", "")
+"""Debian has no package of it, and its build takes too long for a suite: whoever has one names it here."""
+KINDS = ("caddy", "nginx", *(["traefik"] if TRAEFIK else []))
+
 
 def example(language: str, **addresses: str) -> str:
     """Return the page's example in ``language``, its addresses replaced."""
@@ -68,4 +72,4 @@ def _nginx(place: Path, port: int, argos: str, upstream: str) -> list[str]:
 def _traefik(place: Path, port: int, argos: str, upstream: str) -> list[str]:
     (place / "dynamic.yml").write_text(example("yaml", argos=argos, upstream=upstream))
     options = [f"--entryPoints.web.address=127.0.0.1:{port}", f"--providers.file.filename={place / 'dynamic.yml'}"]
-    return [os.environ["ARGOS_TRAEFIK_BINARY"], *options, "--global.checkNewVersion=false"]
+    return [TRAEFIK, *options, "--global.checkNewVersion=false"]

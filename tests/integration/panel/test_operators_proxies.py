@@ -42,7 +42,7 @@ def believed(lan: Runtime) -> Iterator[Runtime]:
     lan.write(update, json.dumps(EDGE))
 
 
-@pytest.fixture(scope="module", params=["caddy", "nginx"])
+@pytest.fixture(scope="module", params=operators_proxies.KINDS)
 def proxy(request: pytest.FixtureRequest, believed: Runtime, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as upstream:
         threading.Thread(target=upstream.serve_forever, args=(0.05,), daemon=True).start()
@@ -88,6 +88,32 @@ def test_the_example_lets_the_signed_in_pass_as_themselves_and_nobody_else(belie
 
     person.post("/logout")
     assert ask(proxy, Cookie=held).status_code == 401
+
+
+@pytest.mark.threat("AUT-3")
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("{ours}", None),
+        ("{ours}; theme=dark", "theme=dark"),
+        ("theme=dark; {ours}; my_argos_colour=red; cart=a%3Db", "theme=dark; my_argos_colour=red; cart=a%3Db"),
+        # A planted one beside it: whichever of the two a proxy took out, no service may learn the other.
+        ("{name}=planted; {ours}; theme=dark; argos_session=planted; __Secure-argos_session=planted", "theme=dark"),
+        ("theme=" + "d" * 7500 + "; {ours}", "theme=" + "d" * 7500),
+    ],
+    ids=["alone", "first", "amidst", "planted", "large"],
+)
+def test_the_service_never_sees_the_sign_on_cookie_and_all_of_its_own(
+    believed: Runtime, proxy: str, sent: str, kept: str | None
+) -> None:
+    person = Browser(believed, "127.0.0.42")
+    person.sign_in()
+    name, token = believed.edge_cookie, person.cookies[believed.edge_cookie]
+    answer = ask(proxy, Cookie=sent.format(ours=f"{name}={token}", name=name))
+    assert answer.status_code == 200, answer.text
+    assert token not in answer.text
+    told = [value for header, value in answer.json()["headers"] if header == "cookie"]
+    assert told == ([] if kept is None else [kept])
 
 
 @pytest.mark.threat("FWD-3")

@@ -8,8 +8,6 @@ import json
 import os
 import re
 import socket
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -20,22 +18,13 @@ from pathlib import Path
 import httpx
 import pyotp
 import pytest
+from gate_process import gate_process
 from panel_runtime import GUARDED, PASSWORD, Browser, Runtime
-from waiting import until_listening
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 NUMBERS = count(1)
-# Holds the gate's listener, as argos-gate.socket does.
-GATE = """
-import os, socket, sys
-listener = socket.socket(socket.AF_UNIX)
-listener.bind(sys.argv[1])
-listener.listen(64)
-os.dup2(listener.fileno(), 3)
-os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
-from argos.gate.server import run
-sys.exit(run(os.environ))
-"""
+# What depends on no mode; LOG-4 is proved in both.
+BEHIND_CADDY = pytest.mark.parametrize("runtime", ["behind_caddy"], indirect=True, scope="module")
 
 
 def early_in_a_step() -> int:
@@ -52,7 +41,7 @@ class Phone:
         self.runtime = runtime
         self.name = f"factor-{next(NUMBERS)}"
         runtime.person(self.name)
-        self.address = f"198.51.100.{next(NUMBERS)}"
+        self.address = f"{'198.51.100' if runtime.mode == 'behind_caddy' else '127.0.51'}.{next(NUMBERS)}"
         self.browser = self.open()
         page = self.browser.post("/profile/second-factor", {"action": "begin"})
         assert page.status_code == 200, page.text
@@ -85,21 +74,15 @@ class Phone:
 
 
 @pytest.fixture
-def phone(behind_caddy: Runtime) -> Phone:
-    return Phone(behind_caddy)
+def phone(runtime: Runtime) -> Phone:
+    return Phone(runtime)
 
 
 @pytest.fixture(scope="module")
-def gate(behind_caddy: Runtime) -> Iterator[Path]:
+def gate(runtime: Runtime) -> Iterator[Path]:
     """A real gate over the runtime's database."""
-    path = behind_caddy.root / "run" / "gate.sock"
-    environment = {name: value for name, value in behind_caddy.environment.items() if name != "ARGOS_MASTER_KEY"}
-    with (behind_caddy.root / "gate.log").open("ab") as log:
-        process = subprocess.Popen([sys.executable, "-c", GATE, str(path)], env=environment, stdout=log, stderr=log)
-    until_listening(path, process, (behind_caddy.root / "gate.log").read_text)
-    yield path
-    process.terminate()
-    process.wait(20)
+    with gate_process(runtime.environment):
+        yield runtime.root / "run" / "gate.sock"
 
 
 class GateConnection(http.client.HTTPConnection):
@@ -148,6 +131,7 @@ def became_full(answer: httpx.Response) -> bool:
     )
 
 
+@BEHIND_CADDY
 def test_the_setup_page_needs_no_script_and_no_foreign_picture(phone: Phone) -> None:
     page = phone.setup_page
     assert "script" not in page.text
@@ -209,6 +193,7 @@ def test_wrong_codes_lock_out_and_the_page_says_for_how_long(phone: Phone) -> No
     assert "15 minutes" in answer.text
 
 
+@BEHIND_CADDY
 def test_devices_are_named_and_ended_one_by_one_at_the_gate_too(phone: Phone, gate: Path) -> None:
     other = phone.open()
     assert became_full(other.post("/second-factor", {"code": phone.codes[0], "rd": "/"}, **{"User-Agent": FIREFOX}))
@@ -224,6 +209,7 @@ def test_devices_are_named_and_ended_one_by_one_at_the_gate_too(phone: Phone, ga
 
 
 @pytest.mark.threat("LOG-5")
+@BEHIND_CADDY
 def test_all_others_end_at_once_and_this_one_stays(phone: Phone, gate: Path) -> None:
     others = []
     for number in range(3):
@@ -236,15 +222,17 @@ def test_all_others_end_at_once_and_this_one_stays(phone: Phone, gate: Path) -> 
     assert verdict(gate, phone.browser) == 200
 
 
-def test_nobody_ends_a_sign_in_of_another_person(phone: Phone, behind_caddy: Runtime) -> None:
-    stranger = Phone(behind_caddy)
-    target = behind_caddy.rows(
+@BEHIND_CADDY
+def test_nobody_ends_a_sign_in_of_another_person(phone: Phone, runtime: Runtime) -> None:
+    stranger = Phone(runtime)
+    target = runtime.rows(
         "SELECT s.id FROM sessions s JOIN users u ON u.id = s.user_id WHERE u.username = ?", stranger.name
     )[0][0]
     assert phone.browser.post("/profile/sessions", {"session": str(target)}).status_code == 303
     assert stranger.browser.get("/profile").status_code == 200
 
 
+@BEHIND_CADDY
 def test_sensitive_changes_want_a_fresh_password_or_code(phone: Phone) -> None:
     phone.runtime.write(
         "UPDATE sessions SET proved_at = proved_at - 700 WHERE user_id = (SELECT id FROM users WHERE username = ?)",
@@ -261,12 +249,14 @@ def test_sensitive_changes_want_a_fresh_password_or_code(phone: Phone) -> None:
     assert phone.open().get("/profile").status_code == 200
 
 
+@BEHIND_CADDY
 def test_changing_the_password_keeps_the_proved_factor(phone: Phone) -> None:
     form = {"current": PASSWORD, "new": "another long one", "again": "another long one", "rd": "/profile"}
     assert phone.browser.post("/password", form).status_code == 303
     assert phone.browser.get("/profile").status_code == 200
 
 
+@BEHIND_CADDY
 def test_the_command_line_takes_a_lost_factor_away(phone: Phone) -> None:
     done = phone.runtime.argos("user", "disable-2fa", phone.name, "--json")
     assert done.returncode == 0, done
@@ -282,6 +272,7 @@ def test_the_command_line_takes_a_lost_factor_away(phone: Phone) -> None:
 
 
 @pytest.mark.threat("SEC-1")
+@BEHIND_CADDY
 def test_no_file_of_the_runtime_holds_the_secret_or_a_code(phone: Phone) -> None:
     files = [path for path in phone.runtime.root.rglob("*") if path.is_file()]
     assert phone.runtime.database in files

@@ -42,7 +42,16 @@ class Setup:
         """The QR code as one ``<svg>`` element, without styles or scripts, dark on light in either theme."""
         out = io.BytesIO()
         segno.make(self.uri, error="m", micro=False).save(
-            out, kind="svg", scale=5, border=4, dark="#000", light="#fff", xmldecl=False, svgns=False, nl=False
+            out,
+            kind="svg",
+            scale=5,
+            border=4,
+            dark="#000",
+            light="#fff",
+            xmldecl=False,
+            svgns=False,
+            nl=False,
+            omitsize=True,
         )
         return out.getvalue().decode()
 

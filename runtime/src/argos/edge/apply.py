@@ -229,7 +229,7 @@ class ApplyEngine:
         """Make Caddy run the active revision if it runs anything else; return whether it had to.
 
         Also mends what a crash left behind: a pending revision, an old ``caddy.json``,
-        credentials of before a change.
+        credentials of before a change; and the gate's tables, which name what the mode decides.
 
         Raises:
             Unavailable: Caddy does not answer, or an apply takes too long.
@@ -240,6 +240,9 @@ class ApplyEngine:
                 active = revisions.active_id(connection)
                 known_digest = revisions.secrets_digest(connection)
                 crashed = revisions.any_pending(connection)
+                gate_in_step = revisions.gate_in_step(connection, state, self._context)
+            if not gate_in_step:
+                self._bring_gate_in_step(state)  # first: people may enter though Caddy is not right yet
             if crashed:
                 with self._storage.write() as connection:
                     revisions.fail_pending(connection)
@@ -265,6 +268,12 @@ class ApplyEngine:
                 self._epoch.advance()
             self._seen_running = self._fingerprint()
             return reload
+
+    def _bring_gate_in_step(self, state: State) -> None:
+        with self._storage.write() as connection:
+            revisions.write_gate(connection, state, self._context)
+        self._epoch.advance()
+        log.warning("The gate's tables said something else than the active revision in mode %s", self._context.mode)
 
     def _lay_out(self, state: State, wanted: Rendered) -> bool:
         """Put what Caddy reads besides its configuration where it looks; return whether a certificate was new to it."""

@@ -6,6 +6,7 @@ patterns are RE2, and hold no braces, which Caddy would read as a placeholder.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 # Names are matched without regard to case, with a leading "=" (a nameless cookie whose value is sent as
@@ -17,6 +18,14 @@ SENT = rf"(?i)(?:^|;){_NAME}[^;]*"
 
 LEADING = r"^[\x00-\x20;]+"
 """What the removal of the first cookie leaves at the header's beginning."""
+
+
+_SENT, _LEADING = re.compile(SENT), re.compile(LEADING)
+
+
+def without_ours(header: str) -> str:
+    """What of a Cookie header an upstream may have, for a proxy that is not ours; empty when nothing is left."""
+    return _LEADING.sub("", _SENT.sub("", header))
 
 
 def strip_request_route() -> dict[str, Any]:

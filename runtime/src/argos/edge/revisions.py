@@ -120,24 +120,44 @@ def activate(connection: Connection, revision: int, plan: Plan, context: RenderC
                     updated_at=now,
                 )
             )
-    _write_gate(connection, plan.state, context)
+    write_gate(connection, plan.state, context)
 
 
-def _write_gate(connection: Connection, state: State, context: RenderContext) -> None:
+def gate_in_step(connection: Connection, state: State, context: RenderContext) -> bool:
+    """Whether the gate's tables say what ``state`` means in ``context``.
+
+    They would not after a change of the mode or of the panel's port, which are no part of a
+    declaration: the gate would wait for a cookie that nobody is given any more.
+    """
+    rules = {row.host_id: row.rule for row in connection.execute(select(gate_hosts))}
+    columns = (gate_settings.c.panel_url, gate_settings.c.cookie_name, gate_settings.c.idle_seconds)
+    settings = connection.execute(select(*columns)).mappings().first()
+    return rules == _gate_rules(state) and (settings and dict(settings)) == _gate_settings(state, context)
+
+
+def write_gate(connection: Connection, state: State, context: RenderContext) -> None:
+    """Make the gate's tables say what ``state`` means; the caller advances the epoch after its commit."""
     connection.execute(delete(gate_hosts))
-    rows = [{"host_id": host.name, "rule": gate_rule(host.auth)} for host in state.hosts() if host.auth.required]
-    if rows:
-        connection.execute(insert(gate_hosts), rows)
+    if rules := _gate_rules(state):
+        connection.execute(insert(gate_hosts), [{"host_id": host, "rule": rule} for host, rule in rules.items()])
     connection.execute(delete(gate_settings))
-    if state.edge is not None:
-        connection.execute(
-            insert(gate_settings).values(
-                id=1,
-                panel_url=context.panel_url(state.edge.panel_host),
-                cookie_name=context.edge_cookie,
-                idle_seconds=state.session.idle_hours * 3600,
-            )
-        )
+    if settings := _gate_settings(state, context):
+        connection.execute(insert(gate_settings).values(id=1, **settings))
+
+
+def _gate_rules(state: State) -> dict[str, str]:
+    return {host.name: gate_rule(host.auth) for host in state.hosts() if host.auth.required}
+
+
+def _gate_settings(state: State, context: RenderContext) -> dict[str, object] | None:
+    """The one row of ``gate_settings`` but for its id, None while no edge is declared."""
+    if state.edge is None:
+        return None
+    return {
+        "panel_url": context.panel_url(state.edge.panel_host),
+        "cookie_name": context.edge_cookie,
+        "idle_seconds": state.session.idle_hours * 3600,
+    }
 
 
 def gate_rule(auth: Auth) -> str:

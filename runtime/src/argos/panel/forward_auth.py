@@ -2,7 +2,7 @@
 
 The only place that believes forwarded headers, and only from the addresses in
 ``settings/edge.auth_proxies`` (LOG-3). It takes the published hosts' cookie alone
-and returns a decision, nothing else.
+and returns a decision, and with a 200 the cookies that are not Argos's (AUT-3).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import msgspec
 
 from argos.api.access import Needs
 from argos.application import Application
+from argos.edge.cookies import without_ours
 from argos.edge.model import EdgeSettings
 from argos.errors import Unavailable
 from argos.gate.cookies import session_tokens
@@ -54,6 +55,9 @@ class ForwardAuth:
             raise falcon.HTTPForbidden(title="Undecided", description="Nobody can be let in at the moment.") from None
         if decision.status == 200 and seen:
             self._note_seen(seen)
+        if decision.status == 200 and (others := without_ours(req.get_header("Cookie") or "")):
+            # A proxy that puts this in the place of what came tells no upstream the session; without any it deletes.
+            resp.set_header("Cookie", others)
         # nginx's auth_request takes 401 and 403 for refusals, and anything else for a fault.
         as_401 = decision.status == 302 and req.get_param("redirect") == "401"
         resp.status = falcon.code_to_http_status(401 if as_401 else decision.status)
