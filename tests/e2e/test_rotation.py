@@ -19,10 +19,8 @@ from lab.visitor import Visitor
 PLAYBOOK = CHECKOUT / "playbooks" / "rotate_key.yml"
 # In one rotation, each run beginning with what the one before left; between two of them nothing else changes.
 KILLED_AT = (
-    "TASK [Put the new key beside the old one]",
     "RUNNING HANDLER [argos.edge.runtime : Restart argos]",
     "TASK [Put the data under the new key]",
-    "TASK [Let the new key be the key]",
     "TASK [Take the old key from the guest]",
     "RUNNING HANDLER [argos.edge.runtime : Restart argos]",
 )
@@ -67,6 +65,7 @@ def key_of(guest: Guest) -> dict[str, object]:
     return json.loads(guest.run("argos", "key", "check", "--json"))
 
 
+@pytest.mark.timeout(600)  # five runs of a playbook, on a machine that may be busy
 @pytest.mark.threat("SEC-4")
 @pytest.mark.threat("FWD-2")
 def test_a_rotation_killed_at_each_step_is_finished_by_the_next_and_denies_nobody(
