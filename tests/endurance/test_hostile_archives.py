@@ -195,8 +195,8 @@ def restore(guest: Guest, raw: bytes) -> tuple[int, str, float]:
 
 
 def tree(guest: Guest) -> dict[str, bytes]:
-    """Every file of the guest, but for SQLite's companions."""
-    skipped = ("-wal", "-shm")
+    """Every file of the guest, but for SQLite's companions and what is locked."""
+    skipped = ("-wal", "-shm", ".lock")
     return {str(p): p.read_bytes() for p in guest.top.rglob("*") if p.is_file() and not p.name.endswith(skipped)}
 
 

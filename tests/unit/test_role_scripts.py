@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import importlib.util
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import tarfile
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -322,3 +326,71 @@ def test_a_request_for_a_backup_is_taken_without_following_what_argos_laid_there
     assert list(roots.iterdir()) == []
     assert (theirs / "taken").read_text() == "anything"
     assert not (theirs / "request").exists()
+
+
+# --- the master keys on the controller
+
+KEYS = {name: base64.b64encode(bytes([number]) * 32).decode() + "\n" for number, name in enumerate(("first", "second"))}
+
+
+def key_files(directory: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in directory.iterdir()}
+
+
+def test_the_controller_names_keys_as_the_runtime_does(tmp_path: Path) -> None:
+    from argos.vault import key_id
+
+    script = RUNTIME_FILES / "master_key_files.py"
+    assert json.loads(run(script, "ids", tmp_path)) == {"key": None, "next": None}
+    tmp_path.joinpath("master.key").write_text(KEYS["first"])
+    tmp_path.joinpath("master.key.next").write_text(KEYS["second"])
+    assert json.loads(run(script, "ids", tmp_path)) == {"key": key_id(bytes(32)), "next": key_id(b"\1" * 32)}
+    tmp_path.joinpath("master.key").write_text("c2hvcnQ=\n")
+    said = run(script, "ids", tmp_path, expected=1)
+    assert "holds 5 bytes" in said
+    assert "c2hvcnQ" not in said
+
+
+def test_the_former_key_is_kept_under_the_id_of_what_its_file_holds(tmp_path: Path) -> None:
+    script, module = RUNTIME_FILES / "master_key_files.py", load(RUNTIME_FILES / "master_key_files.py")
+    current, following = tmp_path / "master.key", tmp_path / "master.key.next"
+    current.write_text(KEYS["first"])
+    assert json.loads(run(script, "promote", tmp_path)) == {"changed": False}
+    following.write_text(KEYS["second"])
+    first = f"master.key.{module.key_id(current)}"
+    (tmp_path / first).write_text(KEYS["first"])  # an interrupted run kept it already
+    assert json.loads(run(script, "promote", tmp_path)) == {"changed": True}
+    assert key_files(tmp_path) == {"master.key": KEYS["second"], first: KEYS["first"]}
+    assert json.loads(run(script, "promote", tmp_path)) == {"changed": False}
+    following.write_text(KEYS["first"])
+    second = f"master.key.{module.key_id(current)}"
+    (tmp_path / second).write_text(KEYS["first"])
+    assert "another key than its name says" in run(script, "promote", tmp_path, expected=1)
+    assert key_files(tmp_path)["master.key"] == KEYS["second"], "a key went that is kept nowhere else"
+
+
+# --- a database of a newer version
+
+
+def test_a_wheel_tells_the_schemas_that_its_runtime_knows(tmp_path: Path) -> None:
+    from argos.storage.upgrade import REVISIONS
+
+    wheel = tmp_path / "argos_edge-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.write(ROOT / "runtime" / "src" / "argos" / "storage" / "upgrade.py", "argos/storage/upgrade.py")
+    answer = run(RUNTIME_FILES / "schema_revisions.py", "wheel", wheel)
+    assert json.loads(answer) == {"revisions": list(REVISIONS)}
+
+
+def test_a_database_tells_its_schema_and_keeps_its_companions(tmp_path: Path) -> None:
+    script, database = RUNTIME_FILES / "schema_revisions.py", tmp_path / "argos.db"
+    assert json.loads(run(script, "database", database)) == {"schema": None}
+    with contextlib.closing(sqlite3.connect(database)) as opened:
+        opened.execute("PRAGMA journal_mode=WAL")
+        opened.execute("CREATE TABLE alembic_version (version_num)")
+        opened.execute("INSERT INTO alembic_version VALUES ('9999')")
+        opened.commit()
+    assert json.loads(run(script, "database", database)) == {"schema": "9999"}
+    assert database.with_name("argos.db-wal").exists(), "the gate cannot open what has lost it"
+    database.write_bytes(b"no database")
+    assert json.loads(run(script, "database", database)) == {"schema": None}

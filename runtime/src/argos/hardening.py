@@ -8,6 +8,9 @@ import resource
 
 _PR_SET_DUMPABLE = 4  # prctl(2)
 
+CHILD_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+"""What a child of ours may see: never the settings, which hold the master key (SEC-3)."""
+
 
 def forbid_dumps() -> None:
     """Make this process leave no core dump and close its ``/proc/self/environ`` and ``mem`` to its own user.

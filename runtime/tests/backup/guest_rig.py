@@ -7,7 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -75,6 +75,26 @@ class Guest:
             timeout=120,
             check=False,
         )
+
+    def run_changed(self, change: Callable[[], None], *arguments: str) -> tuple[int, str]:
+        """The command in a fork of this process, in which ``change`` is made first; its exit code and what it says."""
+        said = self.top / "said"
+        child = os.fork()
+        if not child:
+            code = 70
+            try:
+                sys.stdout = sys.stderr = said.open("w", buffering=1, encoding="utf-8")
+                os.dup2(sys.stdout.fileno(), 1)
+                os.dup2(sys.stdout.fileno(), 2)
+                os.environ.update(self.environment)
+                change()
+                from argos.cli.parser import run
+
+                code = run(arguments)
+            finally:
+                os._exit(code)
+        _unused, status = os.waitpid(child, 0)
+        return os.waitstatus_to_exitcode(status), said.read_text()
 
     def backup(self) -> Path:
         """Make one by the command."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
-from argos.errors import Conflict
+from argos.errors import Conflict, Unavailable
 from guest_rig import ACTOR, Guest
+from sqlalchemy import event
 
 KEY = bytes(range(32))
 
@@ -62,3 +64,35 @@ def test_two_at_once_are_refused(guest: Guest) -> None:
 def test_a_name_that_is_no_archive_is_not_found(guest: Guest, name: str) -> None:
     done = guest.run("backup", "delete", name)
     assert done.returncode == 66
+
+
+def nothing_can_be_recorded(guest: Guest) -> None:
+    """As on a full disk: each change fails for want of its row."""
+    with sqlite3.connect(guest.settings.database) as opened:
+        opened.execute("ALTER TABLE audit RENAME TO elsewhere")
+
+
+def test_what_is_not_on_record_is_not_asked_for(guest: Guest) -> None:
+    with guest.services() as here:
+        nothing_can_be_recorded(guest)
+        with pytest.raises(Unavailable):
+            here.backups.ask_for(ACTOR)
+    assert list(guest.settings.backup_request.parent.glob("*request*")) == []
+    assert list(guest.settings.backup_request.parent.glob(".*")) == []
+
+
+def test_a_backup_goes_only_behind_its_row(guest: Guest) -> None:
+    made = guest.backup()
+    there = []
+    with guest.services() as here:
+        event.listen(here.storage._writer, "commit", lambda _connection: there.append(made.exists()))
+        here.backups.drop(ACTOR, made.name)
+    assert there == [True], "it went before its row was sure"
+    assert not made.exists()
+
+
+def test_a_failure_that_cannot_be_recorded_is_told_with_its_own_reason(guest: Guest) -> None:
+    guest.settings.backup_dir.joinpath(".lock").mkdir()
+    nothing_can_be_recorded(guest)
+    with guest.services() as here, pytest.raises(Unavailable, match="Is a directory"):
+        here.backups.create(ACTOR, {})

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from argos.backup.journal import end_journal, journal, write_journal
-from argos.backup.restore import swap_caddy
+from argos.backup import caddy_storage
+from argos.backup.journal import begin_journal, end_journal, journal, note_staged
 from argos.clock import FixedClock
 from argos.edge import revisions
 from argos.edge.context import context_of
@@ -54,7 +54,7 @@ def test_a_restore_brings_back_what_was_and_signs_everybody_out(guest: Guest) ->
         here.secrets.set(ACTOR, "api-token", "another value")
     guest.settings.caddy_storage.joinpath("pki/authorities/local/root.key").write_bytes(b"another CA")
 
-    done = guest.run("restore", "--without-services", str(made))
+    done = guest.run("restore", "--without-services", "--force", str(made))
 
     assert done.returncode == 0, done.stderr
     assert "people: goes away: mallory" in done.stdout
@@ -140,8 +140,8 @@ def test_a_fresh_guest_has_every_file_that_caddy_starts_from(guest: Guest, tmp_p
 
 
 def tree(guest: Guest) -> dict[str, bytes]:
-    """Every file of the guest, but for SQLite's companions."""
-    skipped = ("-wal", "-shm")
+    """Every file of the guest, but for SQLite's companions and what is locked."""
+    skipped = ("-wal", "-shm", ".lock")
     return {str(p): p.read_bytes() for p in guest.top.rglob("*") if p.is_file() and not p.name.endswith(skipped)}
 
 
@@ -253,12 +253,75 @@ def test_two_restores_of_one_second_each_keep_the_state_before(guest: Guest) -> 
     clock = FixedClock()
     tree = guest.settings.caddy_storage
     for content in (b"first", b"second"):
-        tree.joinpath("pki/authorities/local/root.key").write_bytes(content)
-        write_journal(guest.settings, clock)
-        stamp = journal(guest.settings)
-        assert stamp
-        swap_caddy(guest.settings, stamp)
-        shutil.copytree(next(iter(tree.glob("before-restore-*"))) / "pki", tree / "pki")
+        key = tree.joinpath("pki/authorities/local/root.key")
+        key.write_bytes(content)
+        shutil.copytree(tree / "pki", tree / ".restore" / "pki")
+        note_staged(guest.settings, clock, ["pki"])
+        begin_journal(guest.settings)
+        found = journal(guest.settings)
+        assert found
+        swapper = caddy_storage.swapper(tree)
+        caddy_storage.swap(swapper, found.stamp, found.caddy)
+        swapper.finish()
         end_journal(guest.settings)
     kept = {path.read_bytes() for path in tree.glob("before-restore-*/pki/authorities/local/root.key")}
     assert kept == {b"first", b"second"}
+
+
+def test_changes_since_the_backup_need_force_under_the_same_revision_too(guest: Guest) -> None:
+    apply_something(guest, "one")
+    made = guest.backup()
+    with guest.services() as here:
+        here.sessions.begin(ACTOR, here.accounts.get("alice").id, "192.0.2.7", "Firefox")
+    dry = guest.run("restore", "--dry-run", "--json", str(made))
+    assert json.loads(dry.stdout)["changes_since"] == 0, "a backup's own row or a sign-in was taken for a change"
+    with guest.services() as here:
+        here.accounts.create(ACTOR, "bob", "member", "the password of bob")
+        here.secrets.set(ACTOR, "api-token", "another value")
+    refused = guest.run("restore", "--without-services", str(made))
+    assert refused.returncode == 1
+    assert "2 changes" in refused.stderr
+    assert "--force" in refused.stderr
+    with guest.services() as here:
+        assert here.secrets.reveal("api-token") == "another value"
+    done = guest.run("restore", "--without-services", "--force", str(made))
+    assert done.returncode == 0, done.stderr
+    again = guest.run("restore", "--without-services", str(made))
+    assert again.returncode == 0, "nothing was changed since, and force was asked for: " + again.stderr
+
+
+CROWDSEC = {"crowdsec-bouncer-key": "bouncer", "crowdsec-machine": '{"login": "argos", "password": "machine"}'}
+
+
+@pytest.mark.threat("ING-3")
+def test_a_fresh_guest_keeps_the_credentials_that_its_own_crowdsec_knows(guest: Guest, tmp_path: Path) -> None:
+    with guest.services() as here:
+        for name, value in CROWDSEC.items():
+            here.secrets.set(ACTOR, name, f"{value} of the lost guest")
+    made = guest.backup()
+    fresh = Guest(tmp_path / "fresh", OTHER_KEY)
+    with fresh.services() as here:
+        for name, value in CROWDSEC.items():
+            here.secrets.set(ACTOR, name, value)
+    former = {"ARGOS_FORMER_MASTER_KEY": base64.b64encode(KEY).decode()}
+    shown = json.loads(fresh.run("restore", "--dry-run", "--json", str(made), **former).stdout)
+    assert shown["secrets"] == {"comes back": ["api-token"], "goes away": [], "changes": []}
+    done = fresh.run("restore", "--without-services", str(made), **former)
+    assert done.returncode == 0, done.stderr
+    with fresh.services() as here:
+        assert {name: here.secrets.reveal(name) for name in CROWDSEC} == CROWDSEC
+        assert here.secrets.reveal("api-token") == "planted-secret-value"
+        assert here.audit.verify() is None
+
+
+@pytest.mark.threat("ING-3")
+def test_a_guest_without_crowdsecs_credentials_has_those_of_the_backup(guest: Guest, tmp_path: Path) -> None:
+    with guest.services() as here:
+        here.secrets.set(ACTOR, "crowdsec-bouncer-key", "of the LAPI elsewhere")
+    made = guest.backup()
+    fresh = Guest(tmp_path / "fresh", KEY)
+    fresh.settings.database.write_bytes(b"no database any more")
+    done = fresh.run("restore", "--without-services", str(made))
+    assert done.returncode == 0, done.stderr
+    with fresh.services() as here:
+        assert here.secrets.reveal("crowdsec-bouncer-key") == "of the LAPI elsewhere"

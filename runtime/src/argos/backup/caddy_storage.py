@@ -1,140 +1,139 @@
-"""Caddy's storage, read and written by a child that became its owner, and passed through a pipe.
+"""Caddy's storage, read and written by a helper that is its owner, and passed through a pipe.
 
-``/var/lib/argos-caddy`` is open to ``argos-caddy`` alone. The command begins as root, forks
-before it becomes ``argos``, and neither root nor ``argos`` ever opens a file there.
+``/var/lib/argos-caddy`` is open to ``argos-caddy`` alone. The command begins as root and starts
+the helper (:mod:`argos.backup.caddy_helper`) before it becomes ``argos``; neither root nor ``argos``
+ever opens a file there. The helper is another program run anew, not a fork: a process of ``argos-caddy``
+must have the master key neither in its environment nor in its memory (SEC-3).
 
 In the pipe: for each file a line of JSON ``{"name", "size"}`` and then its bytes; a last
-empty line says that the child came to its end.
+empty line says that the sender came to its end.
 """
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
-import stat
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import msgspec
 
-from argos import durable_files
 from argos.backup import swapping
 from argos.errors import ArgosError
+from argos.hardening import CHILD_ENVIRONMENT
 
 LARGEST = 128 * 1024 * 1024
 """Bytes of all of Caddy's files together: they are held in memory, so that no key touches the disk in the clear."""
 MOST_FILES = 40_000
+HELPER = [sys.executable, "-I", "-m", "argos.backup.caddy_helper"]
+"""What starts it; -I, or a package in this directory would run as root."""
+DONE = b"done\n"
+END = b"\n"
+LINE = 4096
+ORDER_LIMIT = 16 * 1024 * 1024
+"""Bytes of an order to change places: the names at the top of a storage of :data:`MOST_FILES` files."""
 # Locks are of the moment, and known bans come anew from CrowdSec.
 _LEFT_OUT = frozenset({"locks", "crowdsec", "last_clean.json"})
-_LINE = 4096
-_STAGED = b"staged\n"
 
 
 class StorageTrouble(ArgosError):
     """Caddy's storage cannot be read or written; the message says why."""
 
 
-class _Named(msgspec.Struct, frozen=True):
+class Named(msgspec.Struct, frozen=True):
+    """A file that follows."""
+
     name: str
     size: int
 
 
+class Order(msgspec.Struct, frozen=True):
+    """What a restore puts in its place: ``stamp`` and ``staged`` as in its journal."""
+
+    stamp: str
+    staged: tuple[str, ...]
+
+
 class Child:
-    """A forked child that became the owner of a directory and does ``work`` there.
+    """A helper at work on a directory, as its owner: start it while still root.
 
     Args:
-        directory: its owner is who the child becomes.
-        work: called in the child with what the parent sends and what goes back to it.
+        directory: Caddy's storage; its owner is who the helper becomes.
+        work: one of ``collect``, ``stage``, ``swap`` and ``clear``.
     """
 
-    def __init__(self, directory: Path, work: Callable[[BinaryIO, BinaryIO], None]) -> None:
+    def __init__(self, directory: Path, work: str) -> None:
         self._directory = directory
-        hearing, telling = os.pipe()
-        reading, answering = os.pipe()
-        self._pid = os.fork()
-        if not self._pid:
-            os.close(telling)
-            os.close(reading)
-            _live(directory, work, hearing, answering)
-        os.close(hearing)
-        os.close(answering)
-        self.tell = os.fdopen(telling, "wb")
-        self.answer = os.fdopen(reading, "rb")
+        self._process = subprocess.Popen(
+            [*HELPER, work, str(directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=CHILD_ENVIRONMENT,
+            cwd="/",
+        )
+        self.tell: IO[bytes] = self._process.stdin  # type: ignore[assignment]  # PIPE: it is there
+        self.answer: IO[bytes] = self._process.stdout  # type: ignore[assignment]
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
     def abandon(self) -> None:
         """Let it end where nobody needs its answer any more; a :func:`stager` then takes away what it staged."""
         for stream in (self.tell, self.answer):
             with suppress(BrokenPipeError):
                 stream.close()
-        with suppress(ChildProcessError):
-            os.waitpid(self._pid, 0)
+        self._process.wait()
 
-    def finish(self) -> None:
-        """Wait for its end.
+    def finish(self) -> bytes:
+        """Wait for its end, and return the last that it said.
 
         Raises:
             StorageTrouble: it did not do its work; what it said last is the reason.
         """
         with suppress(BrokenPipeError):
             self.tell.close()
-        rest = self.answer.read(_LINE)
+        rest = self.answer.read(LINE)
         self.answer.close()
-        _unused, status = os.waitpid(self._pid, 0)
-        if status:
-            said = rest.decode("utf-8", "replace").strip() or "its helper ended early"
-            raise StorageTrouble(f"{self._directory}: {said}")
+        if self._process.wait():
+            raise self._trouble(rest)
+        return rest
 
+    def send(self, piece: bytes) -> None:
+        """Send a piece; callable from a fork too, as :meth:`send_end`.
 
-def _live(directory: Path, work: Callable[[BinaryIO, BinaryIO], None], hearing: int, answering: int) -> None:
-    """The child's life; it never returns."""
-    status = 1
-    answer = os.fdopen(answering, "wb")
-    try:
-        _become_owner(directory)
-        with os.fdopen(hearing, "rb") as heard:
-            work(heard, answer)
-        status = 0
-    except OSError as problem:
-        answer.write(f"\n{problem.strerror}: {problem.filename}".encode("utf-8", "replace"))
-    except ArgosError as problem:
-        answer.write(f"\n{problem}".encode("utf-8", "replace"))
-    except BaseException as problem:  # its text may hold a file's bytes
-        answer.write(f"\n{type(problem).__name__}".encode())
-    finally:
-        with suppress(OSError):
-            answer.flush()
-        os._exit(status)
+        Raises:
+            StorageTrouble: the helper has ended.
+        """
+        try:
+            self.tell.write(piece)
+        except BrokenPipeError:
+            raise self._trouble(self.answer.read(LINE)) from None
 
+    def send_end(self, last: bytes) -> None:
+        """Say ``last``, and wait until the helper says that its work is on the disk; callable from a fork too.
 
-def _become_owner(directory: Path) -> None:
-    """As root, become who owns ``directory``, for good; as anybody else, nothing."""
-    owner = directory.stat().st_uid
-    if os.geteuid() != 0 or owner == 0:
-        return
-    account = pwd.getpwuid(owner)
-    os.umask(0o077)
-    os.initgroups(account.pw_name, account.pw_gid)
-    os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
-    os.setresuid(owner, owner, owner)
+        Raises:
+            StorageTrouble: it is not.
+        """
+        with suppress(BrokenPipeError):
+            self.tell.write(last)
+            self.tell.close()
+        said = self.answer.read(LINE)
+        if said != DONE:
+            raise self._trouble(said)
+
+    def _trouble(self, said: bytes) -> StorageTrouble:
+        reason = said.decode("utf-8", "replace").strip() or "its helper ended early"
+        return StorageTrouble(f"{self._directory}: {reason}")
 
 
 def collector(storage: Path) -> Child:
     """Begin to read ``storage``: call it while still root, and :func:`collected` when no more."""
-
-    def work(_heard: BinaryIO, answer: BinaryIO) -> None:
-        sent = 0
-        for count, (name, path) in enumerate(_walk(storage, "")):
-            content = _read(path)
-            sent += len(content)
-            if sent > LARGEST or count >= MOST_FILES:
-                raise StorageTrouble(f"it holds more than {MOST_FILES} files or {LARGEST // 2**20} MiB")
-            answer.write(msgspec.json.encode(_Named(name, len(content))) + b"\n" + content)
-        answer.write(b"\n")
-
-    return Child(storage, work)
+    return Child(storage, "collect")
 
 
 def collected(child: Child) -> dict[str, bytes]:
@@ -145,7 +144,7 @@ def collected(child: Child) -> dict[str, bytes]:
     """
     found: dict[str, bytes] = {}
     whole = False
-    for named in _names(child.answer):
+    for named in names(child.answer):
         if named is None:
             whole = True
             break
@@ -156,90 +155,61 @@ def collected(child: Child) -> dict[str, bytes]:
     return found
 
 
-def _names(stream: BinaryIO) -> Iterator[_Named | None]:
+def names(stream: IO[bytes]) -> Iterator[Named | None]:
     """Each file's line; None at the end that was meant to be one."""
-    while line := stream.readline(_LINE):
-        if line == b"\n":
+    while line := stream.readline(LINE):
+        if line == END:
             yield None
             return
-        yield msgspec.json.decode(line, type=_Named)
-
-
-def _walk(directory: Path, above: str) -> Iterator[tuple[str, Path]]:
-    with os.scandir(directory) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
-    for entry in found:
-        name = above + entry.name
-        if not above and not belongs(entry.name):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path), name + "/")
-        elif entry.is_file(follow_symlinks=False) and not entry.name.startswith("."):
-            yield name, Path(entry.path)
-
-
-def _read(path: Path) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise StorageTrouble(f"{path} is no file")
-        return stream.read(LARGEST + 1)
+        yield msgspec.json.decode(line, type=Named)
 
 
 def stager(storage: Path) -> Child:
-    """Begin to unpack into ``storage``'s own ``.restore``: call it while still root, then :func:`stage` and finish."""
-
-    def work(heard: BinaryIO, answer: BinaryIO) -> None:
-        staging = storage / swapping.STAGING
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(mode=0o700)
-        for named in _names(heard):
-            if named is None:
-                _sync_tree(staging)
-                answer.write(_STAGED)
-                return
-            path = staging / named.name
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "wb") as target:
-                missing = named.size
-                while missing and (piece := heard.read(min(missing, 1 << 20))):
-                    target.write(piece)
-                    missing -= len(piece)
-                if missing:
-                    raise StorageTrouble("what was sent is cut off")
-                target.flush()
-                os.fsync(descriptor)
-        shutil.rmtree(staging)
-        raise StorageTrouble("the restore was given up")
-
-    return Child(storage, work)
+    """Begin to unpack into ``storage``'s own ``.restore``: call it while still root, then :func:`stage` each file."""
+    return Child(storage, "stage")
 
 
 def stage(child: Child, name: str, size: int, content: Iterator[bytes]) -> None:
-    """Send one file to a :func:`stager`; its name was checked by the archive's manifest."""
-    child.tell.write(msgspec.json.encode(_Named(name, size)) + b"\n")
+    """Send one file to a :func:`stager`; its name was checked by the archive's manifest.
+
+    Raises:
+        StorageTrouble: it cannot write it.
+    """
+    child.send(msgspec.json.encode(Named(name, size)) + b"\n")
     for piece in content:
-        child.tell.write(piece)
+        child.send(piece)
 
 
 def staged(child: Child) -> None:
-    """Say that all files were sent, and wait until they are on the disk; callable from another child too.
+    """Say that all files were sent, and wait until they are on the disk.
 
     Raises:
         StorageTrouble: they are not.
     """
-    with suppress(BrokenPipeError):
-        child.tell.write(b"\n")
-        child.tell.close()
-    said = child.answer.read(_LINE)
-    if said != _STAGED:
-        raise StorageTrouble(f"Caddy's storage: {said.decode('utf-8', 'replace').strip() or 'its helper ended early'}")
+    child.send_end(END)
 
 
-def _sync_tree(directory: Path) -> None:
-    for folder, _unused, _unused_too in os.walk(directory):
-        durable_files.sync_directory(Path(folder))
+def swapper(storage: Path) -> Child:
+    """Make ready to put what is staged in its place: call it while still root, then :func:`swap`."""
+    return Child(storage, "swap")
+
+
+def swap(child: Child, stamp: str, top: Iterable[str]) -> None:
+    """Let a :func:`swapper` put in their places the staged entries ``top``, and keep the old ones under ``stamp``.
+
+    Raises:
+        StorageTrouble: it did not end it; it can be done again.
+    """
+    child.send_end(msgspec.json.encode(Order(stamp, tuple(top))))
+
+
+def clear(storage: Path) -> bool:
+    """As root, remove what a restore staged that never began; whether there was something.
+
+    Raises:
+        StorageTrouble: it cannot be removed.
+    """
+    return Child(storage, "clear").finish() == DONE
 
 
 def belongs(name: str) -> bool:

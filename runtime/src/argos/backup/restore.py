@@ -3,7 +3,8 @@
 Which process does what: the command begins as root and opens the file; a child that became
 ``argos`` reads it, since what an archive holds is a stranger's word until its last chunk has
 been authenticated; another, ``argos-caddy``'s, takes Caddy's files. Root only forks, waits,
-and stops and starts services.
+and stops and starts services. The database that is staged is opened here with a storage and a
+vault of its own: the services of :mod:`argos.application` are those of the living one.
 """
 
 from __future__ import annotations
@@ -15,17 +16,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import msgspec
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 
 from argos import durable_files
 from argos.audit import Actor, Audit
-from argos.backup import archive, caddy_storage, swapping
-from argos.backup.journal import end_journal
+from argos.backup import archive, caddy_storage, changeover, swapping, todays_credentials
+from argos.backup.difference import Difference, difference, refuse_older
+from argos.backup.journal import note_staged
 from argos.backup.service import RESERVE, check_database
 from argos.clock import Clock
-from argos.edge.plan import State
-from argos.edge.revisions import active_id, read_state
 from argos.errors import Refused, Unavailable
 from argos.scrub import Scrubber
 from argos.settings import Settings
@@ -33,22 +32,6 @@ from argos.storage import tables
 from argos.storage.engine import TURN, Storage, schema_version
 from argos.storage.upgrade import REVISIONS
 from argos.vault import Vault, WrongMasterKey, key_id, unwrap_data_key
-
-KEPT_TREES = 2
-"""So many replaced states stay; older ones go at the next restore."""
-
-
-class Difference(msgspec.Struct, frozen=True):
-    """What a restore would change, in numbers and names."""
-
-    made_at: int
-    version: str
-    revision: int | None
-    revision_now: int | None
-    resources: dict[str, list[str]]
-    people: dict[str, list[str]]
-    secrets: dict[str, list[str]]
-    caddy_files: int
 
 
 class Opened:
@@ -122,66 +105,45 @@ def stage(
     manifest = opened.verify()
     _need_room(settings, manifest)
     staging = settings.data_dir / swapping.STAGING
-    shutil.rmtree(staging, ignore_errors=True)
+    changeover.clear(settings)
     staging.mkdir(mode=0o2750)
     try:
         database = staging / archive.DATABASE
-        count = _unpack(opened, database, taker)
+        _unpack(opened, database, taker)
         check_database(database)
         storage = Storage(database, clock)
         try:
             _check_schema(storage, opened.header)
             storage.migrate()
             Vault(storage, opened.master_key).rewrap(master)
-            difference = _difference(settings, storage, opened.header, count, clock)
+            today = todays_credentials.todays(settings, clock)
+            found = difference(
+                settings, storage, opened.header, clock, caddy_files=len(manifest.files) - 1, kept=today
+            )  # fmt: skip
             if not force and not dry_run:
-                _refuse_older(difference)
-            _begin_anew(storage, master, actor, difference, said)
+                refuse_older(found)
+            _begin_anew(storage, master, actor, found, said)
+            todays_credentials.keep(storage, master, actor, today)
         finally:
             storage.close()
         _settle(database)
+        if taker is not None:
+            caddy_storage.staged(taker)
+            note_staged(settings, clock, _top(manifest))
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
     if dry_run:
-        shutil.rmtree(staging)
-    return difference
+        changeover.clear(settings)
+    return found
 
 
-def swap_database(settings: Settings, stamp: str) -> None:
-    """The runtime's tree; as its owner. Repeatable."""
-    # The checkpoint of the record too: it would say of the restored database that it was set back.
-    companions = {f"{archive.DATABASE}-wal", f"{archive.DATABASE}-shm", "audit.checkpoint"}
-    old = {archive.DATABASE} | companions
-    swapping.swap(settings.data_dir, settings.data_dir / f"{swapping.KEPT}{stamp}", old.__contains__)
-    _drop_old(settings.data_dir)
+def _top(manifest: archive.Manifest) -> set[str]:
+    """The entries at the top of Caddy's storage."""
+    return {entry.name.removeprefix(archive.CADDY).split("/")[0] for entry in manifest.files[1:]}
 
 
-def swap_caddy(settings: Settings, stamp: str) -> None:
-    """Caddy's tree; as its owner. Repeatable."""
-    storage = settings.caddy_storage
-    swapping.swap(storage, storage / f"{swapping.KEPT}{stamp}", caddy_storage.belongs)
-    _drop_old(storage)
-
-
-def conclude(settings: Settings, clock: Clock) -> None:
-    """Lay out for Caddy what the restored state asks for, and end the journal. Repeatable."""
-    from argos.edge.active_config import ActiveConfig
-    from argos.edge.context import context_of
-    from argos.edge.render import rendered
-
-    storage = Storage(settings.database, clock)
-    try:
-        with storage.read() as connection:
-            state = read_state(connection)
-    finally:
-        storage.close()
-    ActiveConfig(settings.edge_dir).keep(rendered(state, context_of(settings)))
-    end_journal(settings)
-
-
-def _unpack(opened: Opened, database: Path, taker: caddy_storage.Child | None) -> int:
-    count = 0
+def _unpack(opened: Opened, database: Path, taker: caddy_storage.Child | None) -> None:
     for entry, content in opened.reader().files():
         if entry.name == archive.DATABASE:
             descriptor = os.open(database, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -189,13 +151,11 @@ def _unpack(opened: Opened, database: Path, taker: caddy_storage.Child | None) -
                 for piece in content:
                     target.write(piece)
             continue
-        count += 1
         if taker is None:
             for _piece in content:
                 pass
         else:
             caddy_storage.stage(taker, entry.name.removeprefix(archive.CADDY), entry.size, content)
-    return count
 
 
 def _check_schema(storage: Storage, header: archive.Header) -> None:
@@ -255,75 +215,3 @@ def _settle(database: Path) -> None:
     finally:
         os.close(descriptor)
     durable_files.sync_directory(database.parent)
-
-
-def _difference(settings: Settings, storage: Storage, header: archive.Header, count: int, clock: Clock) -> Difference:
-    then = _facts(storage)
-    now = _living(settings, clock)
-    return Difference(
-        made_at=header.created_at,
-        version=header.version,
-        revision=then.revision,
-        revision_now=now.revision,
-        resources=_compared(now.resources, then.resources),
-        people=_compared(now.people, then.people),
-        secrets=_compared(now.secrets, then.secrets),
-        caddy_files=count,
-    )
-
-
-class _Facts(msgspec.Struct):
-    revision: int | None = None
-    resources: dict[str, Any] = {}
-    people: dict[str, Any] = {}
-    secrets: dict[str, Any] = {}
-
-
-def _facts(storage: Storage) -> _Facts:
-    with storage.read() as connection:
-        state: State = read_state(connection)
-        users = tables.users.c
-        people = connection.execute(select(users.username, users.role, users.disabled, users.groups)).all()
-        named = connection.execute(select(tables.named_secrets.c.name, tables.named_secrets.c.updated_at)).all()
-        return _Facts(
-            active_id(connection),
-            {f"{kind}/{name}": stored for (kind, name), stored in state.resources.items()},
-            {row.username: tuple(row) for row in people},
-            {row.name: row.updated_at for row in named},
-        )
-
-
-def _living(settings: Settings, clock: Clock) -> _Facts:
-    """Of what is there now; nothing when it cannot be read, which may be why there is a restore."""
-    if not settings.database.exists():
-        return _Facts()
-    storage = Storage(settings.database, clock)
-    try:
-        return _facts(storage)
-    except Exception:  # whatever is wrong with it: it is about to be replaced
-        return _Facts()
-    finally:
-        storage.close()
-
-
-def _compared(now: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, list[str]]:
-    return {
-        "comes back": sorted(then.keys() - now.keys()),
-        "goes away": sorted(now.keys() - then.keys()),
-        "changes": sorted(name for name in now.keys() & then.keys() if now[name] != then[name]),
-    }
-
-
-def _refuse_older(difference: Difference) -> None:
-    now, then = difference.revision_now, difference.revision or 0
-    if now is not None and then < now:
-        raise Refused(
-            f"The backup holds revision {then} and this guest runs revision {now}: a restore takes back what was "
-            "applied since. See --dry-run, then give --force"
-        )
-
-
-def _drop_old(tree: Path) -> None:
-    kept = sorted(path for path in tree.glob(f"{swapping.KEPT}*") if path.is_dir() and not path.is_symlink())
-    for path in kept[:-KEPT_TREES]:
-        shutil.rmtree(path, ignore_errors=True)

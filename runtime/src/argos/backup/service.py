@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 import re
 import secrets
@@ -28,6 +29,8 @@ from argos.storage.engine import Storage, schema_version
 from argos.storage.tables import backup_runs
 from argos.vault import Vault
 
+logger = logging.getLogger(__name__)
+
 NAME = re.compile(r"argos-\d{8}T\d{6}Z-[0-9a-f]{4}\.backup")
 KEEP_DAYS = 14
 DAY_S = 86_400
@@ -35,6 +38,7 @@ RESERVE = 64 * 1024 * 1024
 """Bytes that stay free on the file system: a backup never fills the disk that the database grows on."""
 MOST_RUNS = 500
 _PIECE = 1 << 20
+_ASKED_FOR = "A backup has already been requested and is about to start"
 
 
 class Backup(msgspec.Struct, frozen=True):
@@ -135,18 +139,21 @@ class Backups:
         """
         request = secrets.token_hex(16)
         temporary = self._request.with_name(f".{request}")
+        if self._request.exists():
+            raise Conflict(_ASKED_FOR)
         try:
-            temporary.write_text(request, encoding="ascii")
             try:
+                temporary.write_text(request, encoding="ascii")
+                # On record before it is asked for: what then fails costs a row without a backup, never the reverse.
+                with self._storage.write() as connection:
+                    self._audit.record(connection, actor, "backup.request", "backup", None, {"request": request})
                 os.link(temporary, self._request)  # whole or not there, and never over another's
             finally:
-                temporary.unlink()
+                temporary.unlink(missing_ok=True)
         except FileExistsError:
-            raise Conflict("A backup has already been requested and is about to start") from None
+            raise Conflict(_ASKED_FOR) from None
         except OSError as problem:
             raise Unavailable(f"{self._request}: {problem.strerror}") from None
-        with self._storage.write() as connection:
-            self._audit.record(connection, actor, "backup.request", "backup", None, {"request": request})
         return request
 
     def run_of(self, request: str) -> Run | None:
@@ -178,11 +185,19 @@ class Backups:
 
         Raises:
             NotFound: there is none of that name.
+            Unavailable: it cannot be put on record, and stays; or it is, and cannot be removed.
         """
         path = self.path(name)
+        size = path.stat().st_size
         with self._storage.write() as connection:
-            self._audit.record(connection, actor, "backup.delete", f"backup/{name}", {"size": path.stat().st_size})
+            self._audit.record(connection, actor, "backup.delete", f"backup/{name}", {"size": size})
+        # Behind the commit: none goes without a row. One that then stays is dropped by the next who asks.
+        try:
             path.unlink()
+        except FileNotFoundError:
+            pass
+        except OSError as problem:
+            raise Unavailable(f"{path}: {problem.strerror}") from None
 
     def _made(self, caddy: Mapping[str, bytes]) -> Backup:
         self._sweep()
@@ -239,18 +254,22 @@ class Backups:
             )
 
     def note_failure(self, actor: Actor, failure: ArgosError, request: str = "") -> None:
-        """Put a try that failed on record, and let it be told.
+        """Put a try that failed on record, and let it be told; where that fails too, it is logged.
 
         Args:
             actor: who asked.
             failure: why it failed.
             request: the id of the request that this answers.
         """
-        with self._storage.write() as connection:
-            self._audit.record(connection, actor, "backup.failed", "backup", None, {"reason": str(failure)[:1024]})
-            row = {"at": self._storage.clock.now(), "state": "failed", "reason": str(failure)[:1024]}
-            connection.execute(insert(backup_runs).values(**row, request=request))
-            self._outbox.backup_failed(connection, str(failure))
+        try:
+            with self._storage.write() as connection:
+                self._audit.record(connection, actor, "backup.failed", "backup", None, {"reason": str(failure)[:1024]})
+                row = {"at": self._storage.clock.now(), "state": "failed", "reason": str(failure)[:1024]}
+                connection.execute(insert(backup_runs).values(**row, request=request))
+                self._outbox.backup_failed(connection, str(failure))
+        except (Unavailable, OSError) as problem:
+            # Often the same full disk: the caller is told why the backup failed, not why that is not on record.
+            logger.warning("a failed backup is not on record: %s", problem)
 
     def _expire(self, actor: Actor, newest: Backup) -> None:
         oldest = self._storage.clock.now() - self._keep_days * DAY_S

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from argos.cli.command_line import Commands, add_command, add_group, add_json
-from argos.cli.exits import CONFIGURATION, FAILED, NO_PERMISSION, OK, Stop
+from argos.cli.exits import CONFIGURATION, FAILED, NO_PERMISSION, OK, UNAVAILABLE, Stop
 
 if TYPE_CHECKING:
     from argos.application import Application
@@ -153,11 +153,22 @@ def _key_in_use(application: Application) -> bytes:
 
 def _refuse_unprepared(settings: Settings) -> None:
     """The running service must hold the new key before the data is under it."""
+    import http.client
+
     from argos.vault import key_id
 
-    serving = _serving(settings)
-    if serving is None or settings.master_key_next is None:
+    if settings.master_key_next is None:
         return
+    try:
+        serving = _asked(settings)
+    except (FileNotFoundError, ConnectionRefusedError):
+        return  # nobody listens: it does not run
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise Stop(
+            UNAVAILABLE,
+            f"the running service does not say which keys it holds ({type(error).__name__}), and must hold "
+            "ARGOS_MASTER_KEY_NEXT before the data is under it: systemctl restart argos, then run this again",
+        ) from None
     if key_id(settings.master_key_next) not in (serving.get("given") or []):
         raise Stop(
             FAILED,
@@ -166,16 +177,20 @@ def _refuse_unprepared(settings: Settings) -> None:
 
 
 def _serving(settings: Settings) -> dict[str, Any] | None:
-    """What the running service says of its keys; None when none runs."""
+    """What the running service says of its keys; None when none answers."""
     import http.client
 
-    from argos.unix_http import get
-
     try:
-        status, body = get(settings.admin_socket, "/v1/key")
-        answer = json.loads(body)
+        return _asked(settings)
     except (OSError, http.client.HTTPException, ValueError):
         return None
+
+
+def _asked(settings: Settings) -> dict[str, Any]:
+    from argos.unix_http import get
+
+    status, body = get(settings.admin_socket, "/v1/key")
+    answer = json.loads(body)
     return answer if status == 200 and isinstance(answer, dict) else {}
 
 

@@ -18,6 +18,7 @@ from argos.cli import (
     keys,
     mail,
     oidc,
+    restore,
     secrets,
     services,
     users,
@@ -72,6 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
         oidc,
         mail,
         backup,
+        restore,
         keys,
         audit,
         services,  # last: systemd runs these, and nobody types them

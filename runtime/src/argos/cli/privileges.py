@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Protocol
 
 from argos.cli.environment_file import parse
-from argos.cli.exits import CONFIGURATION, NO_PERMISSION, Stop
+from argos.cli.exits import CONFIGURATION, NO_PERMISSION, OK, UNAVAILABLE, Stop, verdict
 
 ENVIRONMENT_FILE = Path("/etc/argos/argos.env")
 _DEFAULT_DATA_DIR = Path("/var/lib/argos")
@@ -73,3 +76,62 @@ def become_owner(data_dir: Path) -> None:
     os.initgroups(account.pw_name, account.pw_gid)
     os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
     os.setresuid(owner, owner, owner)
+
+
+@contextmanager
+def effective_owner(directory: Path) -> Iterator[None]:
+    """As root, open files as the owner of ``directory`` for a block; as anybody else, nothing."""
+    owner = directory.stat().st_uid
+    if os.geteuid() != 0 or owner == 0:
+        yield
+        return
+    os.seteuid(owner)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+class Helper(Protocol):
+    """What a child of :func:`as_owner` speaks to."""
+
+    tell: IO[bytes]
+
+
+def as_owner(directory: Path, work: Callable[[], None], *, output: int = 1, speaks_to: Helper | None = None) -> None:
+    """Do ``work`` in a child that became the owner of ``directory``; its error is this command's.
+
+    Args:
+        directory: whose owner.
+        work: what.
+        output: the descriptor that takes what it prints.
+        speaks_to: the helper to which the child alone speaks from here on.
+
+    Raises:
+        Stop: with the child's exit code and no message, as the child has printed it.
+    """
+    from argos.hardening import forbid_dumps
+    from argos.serving.process import clean_environment
+
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        if speaks_to is not None:
+            speaks_to.tell.close()
+        _unused, status = os.waitpid(child, 0)
+        if status:
+            raise Stop(os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else UNAVAILABLE, "")
+        return
+    code = OK
+    try:
+        os.dup2(output, 1)
+        become_owner(directory)
+        forbid_dumps()
+        clean_environment()
+        work()
+        sys.stdout.flush()
+    except BaseException as problem:
+        code, message = verdict(problem)
+        print(f"argos: {message}", file=sys.stderr, flush=True)
+    finally:
+        os._exit(code)

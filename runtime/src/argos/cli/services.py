@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+from typing import TYPE_CHECKING
 
 from argos.cli.command_line import Commands, add_command
 from argos.cli.exits import CONFIGURATION, UNAVAILABLE, Stop
+
+if TYPE_CHECKING:
+    from argos.settings import Settings
 
 
 def add_to(commands: Commands) -> None:
@@ -37,15 +41,18 @@ def add_to(commands: Commands) -> None:
 
 def serve(_options: argparse.Namespace) -> int:
     """Serve panel, API and admin API until told to stop."""
-    from argos.backup.journal import journal
+    from argos.backup.hold import in_use
     from argos.cli.session import read_settings, settle
     from argos.serving.process import start_logging
 
     settings = read_settings()
     settle(settings)
     start_logging(settings.log_level)
-    if journal(settings) is not None:
-        raise Stop(UNAVAILABLE, "a restore was interrupted; complete it first: argos restore --resume")
+    with in_use(settings):
+        return _serve(settings)
+
+
+def _serve(settings: Settings) -> int:
     from argos.application import Application
     from argos.serving.serve import migrate_apart
     from argos.serving.serve import serve as serve_application

@@ -53,21 +53,25 @@ def services() -> Iterator[Services]:
 
     Raises:
         Stop: settings, master key or permissions are wrong.
+        Unavailable: a restore is putting other data in place, or was interrupted at it.
     """
     from argos.application import Application
+    from argos.backup.hold import in_use
     from argos.vault import WrongMasterKey
 
     actor = caller(os.environ)
     settings = read_settings()
     settle(settings)
-    try:
-        application = Application.from_settings(settings)
-    except (BadSetting, WrongMasterKey) as error:
-        raise Stop(CONFIGURATION, str(error)) from None
-    try:
-        yield Services(application, actor)
-    finally:
-        application.close()
+    # Before the database is opened: where there is none, that would make one.
+    with in_use(settings):
+        try:
+            application = Application.from_settings(settings)
+        except (BadSetting, WrongMasterKey) as error:
+            raise Stop(CONFIGURATION, str(error)) from None
+        try:
+            yield Services(application, actor)
+        finally:
+            application.close()
 
 
 def caller(environment: Mapping[str, str]) -> Actor:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from argos.backup.journal import JOURNAL
 from argos.doctor.finding import Finding
 
 _LEAST_FREE = 200 * 1024 * 1024
@@ -19,6 +20,13 @@ _SANE_YEARS = range(2025, 2100)
 def check_database(path: Path) -> Finding:
     """The file is there, readable and whole (``PRAGMA quick_check``)."""
     name = "database"
+    if path.with_name(JOURNAL).exists():
+        return Finding(
+            name,
+            "failed",
+            "A restore was interrupted, and the data is not served until it is complete.",
+            "Complete it: argos restore --resume.",
+        )
     if not path.exists():
         return Finding(name, "failed", f"{path} does not exist.", "Start the runtime once: systemctl start argos.")
     try:

@@ -66,11 +66,14 @@ def run(environ: Mapping[str, str]) -> int:
         0, or 1 with one line on standard error; ``complete`` is then not there, and
         Caddy starts from its fallback.
     """
+    from argos.backup.hold import refuse_half_restored
     from argos.settings import Settings
 
     try:
         settings = Settings.from_environment(environ)
         (settings.credentials_dir / COMPLETE).unlink(missing_ok=True)
+        # The runtime lays them out when the restore is complete.
+        refuse_half_restored(settings.data_dir)
         _lay_out(settings)
     except (ArgosError, OSError) as error:
         sys.stderr.write(f"argos credentials: {error}\n")

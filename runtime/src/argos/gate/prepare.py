@@ -13,13 +13,22 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from argos.backup.hold import refuse_half_restored
+from argos.errors import Unavailable
+
 
 def run(environ: Mapping[str, str]) -> int:
     """Open, read, and end the process by ``os._exit(0)``; return 1 when the database cannot be read.
 
-    Without a database there is nothing to prepare: says so and returns 0.
+    Without a database there is nothing to prepare: says so and returns 0. With half a restore too:
+    the gate denies everyone until that is complete.
     """
     path = Path(environ.get("ARGOS_DATA_DIR") or "/var/lib/argos") / "argos.db"
+    try:
+        refuse_half_restored(path.parent)
+    except Unavailable as error:
+        print(error)
+        return 0
     if not path.exists():
         print(f"{path}: no database yet; the gate denies everyone until the runtime has made one")
         return 0

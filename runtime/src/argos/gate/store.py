@@ -6,6 +6,7 @@ it keeps the WAL's companions from vanishing while the runtime restarts.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from argos.backup.journal import JOURNAL
 from argos.gate.decision import GateSettings, HostRule, SessionFacts
 
 RETRY_SECONDS = 0.1
@@ -37,11 +39,16 @@ class StoreUnavailable(Exception):
     """The database cannot be read now; the message says why, in SQLite's words."""
 
 
+class _HalfRestored(Exception):
+    """A restore's journal stands."""
+
+
 class Store:
     """Sessions, rules and settings in the database at ``path``; every failure is :class:`StoreUnavailable`."""
 
     def __init__(self, path: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._path = path
+        self._journal = str(path.with_name(JOURNAL))
         self._uri = f"{path.absolute().as_uri()}?mode=ro"
         self._monotonic = monotonic
         self._connection: sqlite3.Connection | None = None
@@ -111,13 +118,19 @@ class Store:
         if self._connection is None and self._monotonic() < self._retry_at:
             raise StoreUnavailable(self.state)
         try:
+            self._refuse_half_restored()
             connection = self._open()
             row: tuple[Any, ...] | None = connection.execute(sql, values).fetchone()
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, _HalfRestored) as error:
             self._failed(error)
             raise StoreUnavailable(self.state) from error
         self.state = "ok"
         return row
+
+    def _refuse_half_restored(self) -> None:
+        # APPSEC: which database lies there is anybody's guess; sessions that the restore ends may be in it.
+        if os.path.lexists(self._journal):
+            raise _HalfRestored("a restore was interrupted; complete it with argos restore --resume")
 
     def _open(self) -> sqlite3.Connection:
         # The file's identity is checked on every lookup: a restore puts another file in its place.

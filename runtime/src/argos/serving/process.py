@@ -7,8 +7,7 @@ import os
 import socket
 import sys
 
-# What a child of ours may see: never the settings, which hold the master key (SEC-3).
-_CHILD_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+from argos.hardening import CHILD_ENVIRONMENT
 
 
 def clean_environment() -> None:
@@ -19,7 +18,7 @@ def clean_environment() -> None:
     """
     kept = {"NOTIFY_SOCKET": os.environ["NOTIFY_SOCKET"]} if "NOTIFY_SOCKET" in os.environ else {}
     os.environ.clear()
-    os.environ.update(_CHILD_ENVIRONMENT, **kept)
+    os.environ.update(CHILD_ENVIRONMENT, **kept)
 
 
 def notify_ready() -> None:
