@@ -19,11 +19,13 @@ from traced_calls import Call, Point
 # What the commands load late; every one of hundreds of forks would load it anew.
 for _late in (
     "api.routes",
+    "backup.changeover",
     "backup.restore",
     "cli.backup",
     "cli.health",
     "cli.keys",
     "cli.parser",
+    "cli.restore",
     "doctor.examine",
     "edge.active_config",
     "edge.apply",
