@@ -1100,8 +1100,8 @@ options:
         description:
         - Handlers in Caddy's JSON syntax, run just before the upstreams. Argos does not check what they do.
         - Without O(hosts.raw_unrestricted), only C(encode), C(error), C(headers), C(request_body), C(rewrite),
-          C(static_response) and C(subroute) are allowed, without placeholders for files or the environment, and
-          without the matchers C(expression) and C(file), which reach them too.
+          C(static_response) and C(subroute) are allowed, and no placeholders for files or the environment.
+        - Nor are the matchers C(expression) and C(file), which reach them too.
         type: list
         elements: dict
       raw_unrestricted:

@@ -33,6 +33,9 @@ def assert_before_or_restored(guest: Guest, where: object) -> str:
         assert here.secrets.reveal("token") == "kept in every case", where
     files = guest.caddy_files()
     assert files.keys() >= CADDY_FILES.keys(), (where, files.keys())
+    # Caddy's private keys lie in the clear in what a restore stages.
+    for tree in (guest.settings.data_dir, guest.settings.caddy_storage):
+        assert not {".restore", "restore.staged"} & {path.name for path in tree.iterdir()}, where
     found = people, files[_ROOT_KEY]
     states = {(("alice", "bob"), NEW_CA): "before", (("alice",), CADDY_FILES[_ROOT_KEY]): "restored"}
     assert found in states, (where, found)

@@ -1,4 +1,4 @@
-"""Whenever the power goes, a guest has what it said it had: a change, a backup, a rotation."""
+"""Whenever the power goes, a guest has what it said it had: a change, a backup, a restore, a rotation."""
 
 from __future__ import annotations
 
@@ -10,10 +10,25 @@ from argos.application import Application
 from crash_points import traced_apart
 from dying_guest import ACTOR, MOST, NEXT_KEY, after_cuts, assert_sound, attempt, finish
 from guest_rig import Guest
-from lived_in import PASSWORD
+from lived_in import PASSWORD, assert_before_or_restored
 from power_cuts import NAMES_AHEAD, SYNCED, cuts, lose_power
 
 pytestmark = pytest.mark.timeout(900)  # hundreds of processes, on a machine that may be busy
+
+
+@pytest.mark.threat("DAT-6")
+def test_a_restore_that_lost_its_power_leaves_the_old_state_or_the_restored_one(
+    guest: Guest, kept: Path, archive: Path
+) -> None:
+    seen = set()
+
+    def check(where: object, done: bool) -> None:
+        finish(guest, "restore", "--resume")
+        seen.add(state := assert_before_or_restored(guest, where))
+        assert state == "restored" or not done, where
+
+    after_cuts(guest, kept, check, "restore", "--without-services", "--force", str(archive))
+    assert seen == {"before", "restored"}
 
 
 @pytest.mark.threat("DAT-6")
