@@ -154,7 +154,7 @@ def under_the_old(guest: Guest) -> bool:
     from argos.doctor.key import wanted_ids
     from argos.vault import key_id
 
-    wanted = wanted_ids(guest.settings)
+    wanted = wanted_ids(guest.settings.database)
     assert wanted in ({key_id(KEY)}, {key_id(NEXT_KEY)})
     return wanted == {key_id(KEY)}
 

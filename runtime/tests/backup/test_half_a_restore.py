@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 from argos.backup import caddy_storage, changeover, hold, swapping
-from argos.backup.journal import JOURNAL, begin_journal, journal
+from argos.backup.journal import begin_journal, journal
 from argos.clock import SystemClock
 from argos.doctor.database import check_database
 from argos.edge import credentials
 from argos.errors import Conflict, Unavailable
 from argos.gate import prepare
 from argos.gate.store import Store, StoreUnavailable
+from argos.half_restored import JOURNAL
 from guest_rig import ACTOR, CADDY_FILES, Guest
 
 KEY = bytes(range(32))

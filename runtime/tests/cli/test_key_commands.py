@@ -68,7 +68,7 @@ def test_a_runtime_that_gives_no_clear_answer_is_not_taken_for_a_stopped_one(
         done = rotated(environment)
     assert done.returncode == 69, done.stderr
     assert "does not say which keys it holds" in done.stderr
-    assert wanted_ids(Settings.from_environment(environment)) == {key_id(KEY)}
+    assert wanted_ids(Settings.from_environment(environment).database) == {key_id(KEY)}
 
 
 def test_beside_a_stopped_runtime_it_rotates(environment: dict[str, str]) -> None:
@@ -76,4 +76,4 @@ def test_beside_a_stopped_runtime_it_rotates(environment: dict[str, str]) -> Non
         door.bind(environment["ARGOS_ADMIN_SOCKET"])
     done = rotated(environment)
     assert done.returncode == 0, done.stderr
-    assert wanted_ids(Settings.from_environment(environment)) == {key_id(NEXT_KEY)}
+    assert wanted_ids(Settings.from_environment(environment).database) == {key_id(NEXT_KEY)}

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import typing
-from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 import pytest
 from argos.edge.decode import decode_document
 from argos.edge.decode.kinds import KINDS
@@ -17,7 +13,7 @@ from argos.edge.model import SETTINGS
 from argos.edge.plan import State, plan, replacing
 from argos.errors import Invalid
 from generated_documents import documents
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from own_chain import CHAIN
 
@@ -112,65 +108,6 @@ def states(draw: st.DrawFn) -> State:
 
 def decoded(raw: dict[str, Any]) -> State:
     return plan(State(), decode_document(raw)).state
-
-
-class AllSaid(Exception):
-    """Every field has been drawn."""
-
-
-def test_every_field_of_the_model_is_drawn_otherwise_than_its_default() -> None:
-    """A field that no declaration says would go through the file untested; a new one wants its values drawn."""
-    structs = (*(kind.struct for kind in KINDS.values()), *SETTINGS.values())
-    missing = {place for struct in structs for place in leaves(struct)}
-
-    # One seed, so that it does not depend on luck.
-    @seed(1)
-    @settings(max_examples=400, phases=[Phase.generate], database=None, suppress_health_check=list(HealthCheck))
-    @given(documents())
-    def draw(raw: dict[str, Any]) -> None:
-        for stored in decoded(raw).resources.values():
-            missing.difference_update(said(stored.value))
-        if not missing:
-            raise AllSaid
-
-    with contextlib.suppress(AllSaid):
-        draw()
-    assert missing == set()
-
-
-def leaves(struct: Any) -> Iterator[tuple[str, str]]:
-    """Every field of ``struct`` and of the structs within, by the struct's name and its own."""
-    for name, hint in typing.get_type_hints(struct).items():
-        only = typing.get_origin(hint) is typing.Literal and len(typing.get_args(hint)) == 1
-        if only or name in {"state", "name"}:  # it has one value; it is of the call; it is the identity
-            continue
-        yield struct.__name__, name
-        for inner in structs_within(hint):
-            yield from leaves(inner)
-
-
-def structs_within(hint: Any) -> Iterator[Any]:
-    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        yield hint
-    for member in typing.get_args(hint):
-        yield from structs_within(member)
-
-
-def said(value: Any) -> Iterator[tuple[str, str]]:
-    """The fields below ``value`` that are not at their defaults."""
-    if isinstance(value, msgspec.Struct):
-        for field in msgspec.structs.fields(value):
-            held = getattr(value, field.name)
-            default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory
-            if default is msgspec.NODEFAULT or held != (default() if callable(default) else default):
-                yield type(value).__name__, field.name
-            yield from said(held)
-    elif isinstance(value, dict):
-        for held in value.values():
-            yield from said(held)
-    elif isinstance(value, tuple):
-        for held in value:
-            yield from said(held)
 
 
 @settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))

@@ -80,7 +80,7 @@ def test_a_state_comes_back_as_it_was_and_only_one_that_was_in_force(storage: St
     attempt(storage, [host("a.home.example", access_log=False)])
     assert history.state_of(first) == state
     assert history.state_of(first).resources["host", "a.home.example"].owner == "x"
-    with pytest.raises(Conflict, match="never was in force"):
+    with pytest.raises(Conflict, match="was never in force"):
         history.state_of(failed)
     with pytest.raises(NotFound):
         history.get(999)

@@ -213,7 +213,7 @@ def test_the_gate_imports_only_what_it_needs() -> None:
     code = "import sys; import argos.gate.server, argos.gate.prepare; print(*sorted(sys.modules))"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     ours = {name for name in modules if name.startswith("argos")}
-    assert ours == {"argos", "argos.clock", "argos.epoch", "argos.gate"} | {
+    assert ours == {"argos", "argos.clock", "argos.epoch", "argos.gate", "argos.half_restored"} | {
         f"argos.gate.{name}"
         for name in (
             "connections",

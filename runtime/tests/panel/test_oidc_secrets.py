@@ -86,7 +86,7 @@ def test_what_a_provider_throws_back_is_neither_shown_nor_written(
 def test_sign_ins_leave_nothing_behind_in_the_scrubber(application: Application, issuer: str) -> None:
     """What it knows it keeps for good: were tokens and codes among it, visitors could fill the memory."""
     attempt(application, "code-number-0-of-a-sign-in")
-    known = len(application.scrubber._forms)
+    known = len(application.scrubber)
     for number in range(1, 20):
         attempt(application, f"code-number-{number}-of-a-sign-in")
-    assert len(application.scrubber._forms) == known
+    assert len(application.scrubber) == known

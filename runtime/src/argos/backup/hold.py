@@ -17,15 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from argos.backup.journal import JOURNAL
 from argos.errors import Conflict, Unavailable
+from argos.half_restored import INTERRUPTED, half_restored
 
 if TYPE_CHECKING:
     from argos.settings import Settings
 
 RESTORE_LOCK = "restore.lock"
 IN_USE_LOCK = "in-use.lock"
-INTERRUPTED = "A restore was interrupted, and until it is complete the data is not opened: run `argos restore --resume`"
 PATIENCE_S = 10.0
 """How long a restore waits for commands that are under way."""
 
@@ -53,7 +52,7 @@ def refuse_half_restored(data_dir: Path) -> None:
     Raises:
         Unavailable: it does.
     """
-    if os.path.lexists(data_dir / JOURNAL):
+    if half_restored(data_dir):
         raise Unavailable(INTERRUPTED)
 
 

@@ -16,12 +16,12 @@ import msgspec
 
 from argos import durable_files
 from argos.errors import Unavailable
+from argos.half_restored import JOURNAL
 
 if TYPE_CHECKING:
     from argos.clock import Clock
     from argos.settings import Settings
 
-JOURNAL = "restore.journal"
 STAGED = "restore.staged"
 _STAMP = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
 

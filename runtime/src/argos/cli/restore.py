@@ -156,7 +156,7 @@ def _resume(settings: Settings) -> int:
 
 def _interrupted(settings: Settings) -> bool:
     """Whether a journal stands; root may lack the right to enter the directory, its owner does not."""
-    from argos.backup.journal import JOURNAL
+    from argos.half_restored import JOURNAL
 
     return _told_by_owner(settings, (settings.data_dir / JOURNAL).exists)
 

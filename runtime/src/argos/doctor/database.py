@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from argos.backup.journal import JOURNAL
 from argos.doctor.finding import Finding
+from argos.half_restored import half_restored
 
 _LEAST_FREE = 200 * 1024 * 1024
 _SANE_YEARS = range(2025, 2100)
@@ -20,7 +20,7 @@ _SANE_YEARS = range(2025, 2100)
 def check_database(path: Path) -> Finding:
     """The file is there, readable and whole (``PRAGMA quick_check``)."""
     name = "database"
-    if path.with_name(JOURNAL).exists():
+    if half_restored(path.parent):
         return Finding(
             name,
             "failed",

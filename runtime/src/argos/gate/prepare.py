@@ -13,8 +13,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from argos.backup.hold import refuse_half_restored
-from argos.errors import Unavailable
+from argos.half_restored import INTERRUPTED, half_restored
 
 
 def run(environ: Mapping[str, str]) -> int:
@@ -24,10 +23,8 @@ def run(environ: Mapping[str, str]) -> int:
     the gate denies everyone until that is complete.
     """
     path = Path(environ.get("ARGOS_DATA_DIR") or "/var/lib/argos") / "argos.db"
-    try:
-        refuse_half_restored(path.parent)
-    except Unavailable as error:
-        print(error)
+    if half_restored(path.parent):
+        print(INTERRUPTED)
         return 0
     if not path.exists():
         print(f"{path}: no database yet; the gate denies everyone until the runtime has made one")

@@ -6,7 +6,6 @@ it keeps the WAL's companions from vanishing while the runtime restarts.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -15,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from argos.backup.journal import JOURNAL
 from argos.gate.decision import GateSettings, HostRule, SessionFacts
+from argos.half_restored import half_restored
 
 RETRY_SECONDS = 0.1
 """Pause between attempts to open a database that could not be read: a flood must not become a flood of opens."""
@@ -48,7 +47,6 @@ class Store:
 
     def __init__(self, path: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._path = path
-        self._journal = str(path.with_name(JOURNAL))
         self._uri = f"{path.absolute().as_uri()}?mode=ro"
         self._monotonic = monotonic
         self._connection: sqlite3.Connection | None = None
@@ -129,7 +127,7 @@ class Store:
 
     def _refuse_half_restored(self) -> None:
         # APPSEC: which database lies there is anybody's guess; sessions that the restore ends may be in it.
-        if os.path.lexists(self._journal):
+        if half_restored(self._path.parent):
             raise _HalfRestored("a restore was interrupted; complete it with argos restore --resume")
 
     def _open(self) -> sqlite3.Connection:
