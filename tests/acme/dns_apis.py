@@ -16,6 +16,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree
 
+from sigv4 import signed_with
+
 AWS = "https://route53.amazonaws.com/doc/2013-04-01/"
 ZONE_ID = "ZTEST"
 _SOA, _TXT = 6, "TXT"
@@ -30,6 +32,7 @@ class Zone:
         challenges: port of the challenge server's management.
         token: the one that Cloudflare's API takes.
         access_key_id: the one that Route 53's takes.
+        secret_access_key: with which its requests must be signed.
         asked: methods and paths, in order.
     """
 
@@ -37,6 +40,7 @@ class Zone:
     challenges: int
     token: str = ""
     access_key_id: str = ""
+    secret_access_key: str = ""
     asked: list[str] = field(default_factory=list)
     records: dict[str, set[str]] = field(default_factory=dict)
 
@@ -105,8 +109,9 @@ class _Api(BaseHTTPRequestHandler):
 
     def route53(self, path: str, body: bytes) -> tuple[int, bytes]:
         """What libdns/route53 asks: zones by name, the records of one, a batch of changes."""
-        if f"Credential={self.zone.access_key_id}/" not in self.headers.get("Authorization", ""):
-            error = "<Error><Code>InvalidClientTokenId</Code><Message>The key is not known.</Message></Error>"
+        secret, key_id = self.zone.secret_access_key, self.zone.access_key_id
+        if not signed_with(secret, key_id, self.command, self.path, dict(self.headers.items()), body):
+            error = "<Error><Code>SignatureDoesNotMatch</Code><Message>It is not signed with the key.</Message></Error>"
             return 403, f'<ErrorResponse xmlns="{AWS}">{error}</ErrorResponse>'.encode()
         if path.startswith("hostedzonesbyname"):
             zone = f"<Id>/hostedzone/{ZONE_ID}</Id><Name>{self.zone.name}.</Name><CallerReference>1</CallerReference>"

@@ -70,7 +70,7 @@ def test_a_hosts_ca_stands_before_the_edges(acme_edge: Start) -> None:
 def test_a_wildcard_comes_through_route53_and_its_key_is_nowhere(
     acme_edge: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    zone = Zone("home.example", 0, access_key_id=KEY_ID)
+    zone = Zone("home.example", 0, access_key_id=KEY_ID, secret_access_key=SECRET_KEY)
     with serving(zone) as port:
         running = acme_edge(environment={"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"})
         zone.challenges = running.pebble.challenges
@@ -137,7 +137,7 @@ def test_a_wildcard_comes_through_cloudflare_and_a_refused_token_is_quoted_nowhe
 
 
 def test_without_its_credential_the_fallback_serves_the_certificate_that_is_there(acme_edge: Start) -> None:
-    zone = Zone("home.example", 0, access_key_id=KEY_ID)
+    zone = Zone("home.example", 0, access_key_id=KEY_ID, secret_access_key=SECRET_KEY)
     with serving(zone) as port:
         running = acme_edge(environment={"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"})
         edge, zone.challenges = running.edge, running.pebble.challenges
@@ -186,6 +186,10 @@ def test_a_certificate_is_renewed_and_an_outage_of_the_ca_leaves_it_serving(acme
     assert status.failed_at is not None
     assert shown(edge, NAME).serial_number == second.serial_number
     assert edge.ask(NAME).status == 200
+    # Caddy asks again after a minute, then after two; the CA comes back with no memory of the account.
+    running.pebble.start()
+    until(lambda: shown(edge, NAME).serial_number != second.serial_number, told=running.pebble.log, within=400)
+    assert running.statuses()[NAME].condition in {"valid", "expiring"}
 
 
 def test_the_least_tls_version_is_the_hosts_else_the_edges(acme_edge: Start) -> None:
