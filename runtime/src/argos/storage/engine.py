@@ -11,6 +11,7 @@ import os
 import sqlite3
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,8 @@ BUSY_TIMEOUT_S = 10
 FILE_MODE = 0o640  # the group, argos-gate, reads
 READERS = 8
 TURN = ".turn"
+_FORGET_MS = 300
+_FORGET_AFTER_S = (0, 0.2, 0.5, 1, 2)
 
 
 class Storage:
@@ -89,13 +92,22 @@ class Storage:
     def forget_overwritten(self) -> None:
         """Empty the write-ahead log, where what was overwritten still stands.
 
-        A reader of an old snapshot can hold it up: then it goes with the next checkpoint.
+        A reader of an old snapshot can hold it up: then it goes with the next checkpoint. SQLite keeps
+        all writers out while it waits for readers, so it waits for moments only, a few times.
 
         Raises:
             Unavailable: the database cannot be opened.
         """
-        with self.outside() as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        for wait in _FORGET_AFTER_S:
+            time.sleep(wait)
+            with self.outside() as connection, in_turn(self._turn, BUSY_TIMEOUT_S):
+                connection.exec_driver_sql(f"PRAGMA busy_timeout = {_FORGET_MS}")
+                try:
+                    busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+                finally:
+                    connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+            if not busy:
+                return
 
     @contextmanager
     def outside(self) -> Iterator[Connection]:
