@@ -68,7 +68,7 @@ def identity_pages(application: Application) -> Iterator[Page]:
     assert setup.all("svg"), "the QR code"
     yield setup
     yield person.post("/profile/second-factor", 401, action="confirm", code="000000")
-    secret = next(one.words for one in setup.all("code") if re.fullmatch("[A-Z2-7]{32}", one.words))
+    (secret,) = [one.words for one in setup.all("code") if re.fullmatch("[A-Z2-7]{32}", one.words)]
     app, now = pyotp.TOTP(secret), application.clock.now()
     codes = person.post("/profile/second-factor", action="confirm", code=app.at(now - 30))
     assert len(codes.all("li")) >= 10, "the recovery codes"

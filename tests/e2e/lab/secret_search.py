@@ -175,7 +175,7 @@ def search(guest: Guest, values: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return which value stands where; fail when something could not be read."""
     found = json.loads(guest.run("python3", "-c", _SEARCH, stdin=_asked(values), timeout=180))
     assert found["unread"] == []
-    return [(name, where) for name, where in found["hits"]]
+    return list(map(tuple, found["hits"]))
 
 
 @contextlib.contextmanager
