@@ -1,0 +1,205 @@
+"""How a group of upstreams is chosen from and how long each is waited for: declared, and a real Caddy behaves so.
+
+No time is measured: of two hosts that differ in one field, one has to do what the other does not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from edge_rig import HALF, Answer, EchoUpstream, Edge
+from waiting import until
+
+SHORT, LONG = "short.home.example", "long.home.example"
+FORM = 20 * 1024 * 1024  # more than all buffers on the way hold
+
+
+def host(name: str, *upstreams: EchoUpstream, **proxy: Any) -> dict[str, Any]:
+    """A host without TLS."""
+    return {
+        "name": name,
+        "tls": {"mode": "off"},
+        "upstreams": [{"url": upstream.url} for upstream in upstreams],
+        "proxy": proxy,
+    }
+
+
+def two_hosts(edge: Edge, echo: EchoUpstream, field: str) -> None:
+    """One that waits a second for the upstream, and one that waits on."""
+    edge.apply([host(SHORT, echo, timeouts={field: 1}), host(LONG, echo, timeouts={field: 60})])
+
+
+@pytest.fixture
+def second() -> Iterator[EchoUpstream]:
+    """Another upstream."""
+    with EchoUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def beside() -> Iterator[ThreadPoolExecutor]:
+    """Threads for requests that wait."""
+    with ThreadPoolExecutor(8) as pool:
+        yield pool
+
+
+# Timeouts ------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def full_queue(upstream: EchoUpstream) -> Iterator[None]:
+    """Nobody accepts, and no more connections fit in meanwhile: the kernel drops what asks for one."""
+    listener = upstream.server.socket
+    listener.listen(0)
+    with contextlib.ExitStack() as waiting:
+        while True:
+            stream = waiting.enter_context(socket.socket())
+            stream.setblocking(False)
+            stream.connect_ex(listener.getsockname())
+            if not select.select([], [stream], [], 0.3)[1]:
+                break
+        yield
+    listener.listen(512)
+
+
+def test_a_connection_is_waited_for_as_long_as_dial_says(edge: Edge, beside: ThreadPoolExecutor) -> None:
+    upstream = EchoUpstream()  # that does not serve yet
+    two_hosts(edge, upstream, "dial")
+    with full_queue(upstream):
+        patient = beside.submit(edge.ask, LONG, plain=True)
+        assert edge.ask(SHORT, plain=True).status in (502, 504)
+        assert not patient.done()
+    with upstream:
+        assert patient.result(60).status == 200
+
+
+def test_the_next_piece_of_an_answer_is_waited_for_as_long_as_read_says(
+    edge: Edge, echo: EchoUpstream, beside: ThreadPoolExecutor
+) -> None:
+    two_hosts(edge, echo, "read")
+    echo.held.clear()
+    try:
+        patient = beside.submit(edge.ask, LONG, "/halves", plain=True)
+        cut = edge.ask(SHORT, "/halves", plain=True)
+        assert (cut.status, len(cut.body)) == (200, HALF)
+        assert not patient.done()
+    finally:
+        echo.held.set()
+    assert len(patient.result(60).body) == 2 * HALF
+
+
+def test_the_next_piece_of_a_request_is_offered_as_long_as_write_says(
+    edge: Edge, echo: EchoUpstream, beside: ThreadPoolExecutor
+) -> None:
+    two_hosts(edge, echo, "write")
+    echo.held.clear()  # it reads the head and no body
+    try:
+        patient = beside.submit(upload, edge, LONG)
+        assert upload(edge, SHORT) in (502, 504)
+        assert not patient.done()
+    finally:
+        echo.held.set()
+    assert patient.result(60) == 200
+
+
+def upload(edge: Edge, name: str) -> int:
+    """The status of a long request, which may come before all of it is sent."""
+    head = f"PUT /held HTTP/1.1\r\nHost: {name}\r\nContent-Length: {FORM}\r\nConnection: close\r\n\r\n"
+
+    def send() -> None:
+        with contextlib.suppress(OSError):
+            stream.sendall(head.encode() + bytes(FORM))
+
+    with edge.connect(name, plain=True) as stream:
+        sender = threading.Thread(target=send)
+        sender.start()
+        status = int(stream.recv(64).split()[1])
+        with contextlib.suppress(OSError):  # it is closed already where the edge gave up
+            stream.shutdown(socket.SHUT_RDWR)
+        sender.join(60)
+    return status
+
+
+# Which one -----------------------------------------------------------------------------------------------------------
+
+
+def held_at(edge: Edge, beside: ThreadPoolExecutor, *upstreams: EchoUpstream) -> tuple[Future[Answer], EchoUpstream]:
+    """A request that waits, and the upstream that has it."""
+    for upstream in upstreams:
+        upstream.held.clear()
+    waits = beside.submit(edge.ask, LONG, "/held", plain=True)
+    until(lambda: any("/held" in upstream.paths for upstream in upstreams))
+    return waits, next(upstream for upstream in upstreams if "/held" in upstream.paths)
+
+
+def asked_in_turn(edge: Edge, busy: EchoUpstream, requests: int) -> list[bool]:
+    """For each of some requests, whether the busy upstream got it."""
+    got = []
+    for _unused in range(requests):
+        before = busy.requests
+        assert edge.ask(LONG, plain=True).status == 200
+        got.append(busy.requests > before)
+    return got
+
+
+def test_least_conn_leaves_the_one_alone_that_is_busy(
+    edge: Edge, echo: EchoUpstream, second: EchoUpstream, beside: ThreadPoolExecutor
+) -> None:
+    edge.apply([host(LONG, echo, second, algorithm="least_conn")])
+    waits, busy = held_at(edge, beside, echo, second)
+    got = asked_in_turn(edge, busy, 20)
+    busy.held.set()
+    assert waits.result(60).status == 200
+    assert not any(got)
+
+
+def test_random_minds_neither_whose_turn_it_is_nor_who_is_busy(
+    edge: Edge, echo: EchoUpstream, second: EchoUpstream, beside: ThreadPoolExecutor
+) -> None:
+    edge.apply([host(LONG, echo, second, algorithm="random")])
+    waits, busy = held_at(edge, beside, echo, second)
+    got = asked_in_turn(edge, busy, 60)
+    busy.held.set()
+    assert waits.result(60).status == 200
+    assert set(got) == {True, False}
+    # By turns, no two in a row are alike. Each of the two comes once in 2^59 by chance.
+    assert any(one == next_one for one, next_one in zip(got, got[1:], strict=False))
+
+
+# Those that fail -----------------------------------------------------------------------------------------------------
+
+
+def test_a_failed_upstream_is_asked_again_when_the_window_is_over(
+    edge: Edge, echo: EchoUpstream, second: EchoUpstream
+) -> None:
+    soon, late = EchoUpstream(), EchoUpstream()
+    places = {upstream: upstream.server.server_address for upstream in (soon, late)}
+    for upstream in places:
+        upstream.server.server_close()
+    edge.apply(
+        [
+            host(SHORT, soon, echo, passive_check={"fails": 1, "window": 2}),
+            host(LONG, late, second, passive_check={"fails": 1, "window": 3600}),
+        ]
+    )
+    for name in (SHORT, LONG):
+        assert [edge.ask(name, plain=True).status for _unused in range(2)] == [200, 200]
+    with contextlib.ExitStack() as back:
+        for upstream, place in places.items():
+            upstream.server.socket = socket.create_server(("127.0.0.1", int(place[1])))
+            back.enter_context(upstream)
+
+        def asked() -> bool:
+            assert edge.ask(LONG, plain=True).status == edge.ask(SHORT, plain=True).status == 200
+            return soon.requests > 0
+
+        until(asked)
+        assert late.requests == 0
