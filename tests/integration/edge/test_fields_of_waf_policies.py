@@ -15,21 +15,25 @@ FORM = "Content-Type: application/x-www-form-urlencoded\r\nUser-Agent: Mozilla/5
 WORDS = b"It is <a> long; 'text' -- of 1=1 words (and more) "
 
 
-def host(policy: str, echo: EchoUpstream) -> dict[str, Any]:
-    """A host of a policy's name that has that policy."""
-    name = f"{policy}.home.example"
-    return {"name": name, "upstreams": [{"url": echo.url}], "tls": {"mode": "off"}, "waf": {"policy": policy}}
-
-
 def declare(edge: Edge, echo: EchoUpstream, *policies: dict[str, Any]) -> None:
-    """Policies, and a host for each."""
-    edge.apply([host(policy["name"], echo) for policy in policies], waf_policies=list(policies))
+    """Policies, and two hosts for each."""
+    hosts = [
+        {
+            "name": f"{number}.{policy['name']}.home.example",
+            "upstreams": [{"url": echo.url}],
+            "tls": {"mode": "off"},
+            "waf": {"policy": policy["name"]},
+        }
+        for policy in policies
+        for number in (1, 2)
+    ]
+    edge.apply(hosts, waf_policies=list(policies))
 
 
-def status(edge: Edge, policy: str, path: str = "/", body: bytes = b"") -> int:
-    """What a request to the policy's host is answered."""
+def status(edge: Edge, policy: str, path: str = "/", body: bytes = b"", *, host: int = 1) -> int:
+    """What a request to one of the policy's hosts is answered."""
     method = "POST" if body else "GET"
-    return edge.ask(f"{policy}.home.example", path, FORM, method=method, body=body, plain=True).status
+    return edge.ask(f"{host}.{policy}.home.example", path, FORM, method=method, body=body, plain=True).status
 
 
 def test_an_answer_is_inspected_where_the_policy_says_so_and_refused_from_its_threshold_on(
@@ -60,7 +64,7 @@ def test_no_more_bodies_are_inspected_at_once_than_the_policy_says(edge: Edge, e
             before = inspected(edge)
             long = beside.submit(status, edge, policy, body=b"a=" + WORDS * words)
             until(lambda: inspected(edge) > before)
-            answered = status(edge, policy, body=b"a=1")
+            answered = status(edge, policy, body=b"a=1", host=2)  # a host has a limit of its own
             under_way = not long.done()
             assert long.result(120) == 200
             return answered, under_way
