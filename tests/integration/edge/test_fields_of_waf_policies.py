@@ -6,12 +6,14 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from argos import unix_http
 from edge_rig import EchoUpstream, Edge
 from waiting import until
 
 FORM = "Content-Type: application/x-www-form-urlencoded\r\nUser-Agent: Mozilla/5.0\r\nAccept: */*\r\n"
+SQLI = "1' UNION SELECT username, password FROM users-- -"
 WORDS = b"It is <a> long; 'text' -- of 1=1 words (and more) "
 
 
@@ -80,3 +82,32 @@ def inspected(edge: Edge) -> int:
     """How many bodies the engine has begun to inspect."""
     answer = unix_http.exchange(Path(edge.context.admin_socket), "GET", "/argos/waf", None, {}, timeout=30)
     return int(json.loads(answer[1])["bodies"])
+
+
+def test_each_policy_refuses_what_it_says_and_no_more(edge: Edge, echo: EchoUpstream) -> None:
+    attack, odd, own = f"/?q={quote(SQLI)}", f"/?q={quote('a^b|c~d')}", "/?magic=boom"
+    boom = 'SecRule ARGS:magic "@streq boom" "id:100001,phase:2,deny,status:403,msg:\'boom\'"'
+    asked = {
+        "plain": ({}, [403, 200, 200]),
+        "watching": ({"mode": "detect"}, [200, 200, 200]),
+        "away": ({"mode": "off", "custom_rules": [boom]}, [200, 200, 200]),
+        "level-4": ({"paranoia": 4}, [403, 403, 200]),
+        "patient": ({"inbound_threshold": 1000}, [200, 200, 200]),
+        "boom": ({"custom_rules": [boom]}, [403, 200, 403]),
+        "by-id": ({"custom_rules": [boom], "exclusions": [{"id": 100001}]}, [403, 200, 200]),
+        "by-range": ({"custom_rules": [boom], "exclusions": [{"range": "100001-100009"}]}, [403, 200, 200]),
+        "other-range": ({"custom_rules": [boom], "exclusions": [{"range": "942100-942999"}]}, [200, 200, 403]),
+        "by-tag": ({"custom_rules": [boom], "exclusions": [{"tag": "attack-sqli"}]}, [200, 200, 403]),
+    }
+    declare(edge, echo, *({"name": name, **fields} for name, (fields, _unused) in asked.items()))
+    found = {name: [status(edge, name, path) for path in (attack, odd, own)] for name in asked}
+    assert found == {name: expected for name, (_unused, expected) in asked.items()}
+
+
+def test_a_policy_and_a_host_that_are_declared_absent_are_gone(edge: Edge, echo: EchoUpstream) -> None:
+    declare(edge, echo, {"name": "goes"}, {"name": "stays"})
+    assert status(edge, "goes") == status(edge, "stays") == 200
+    hosts = [{"name": f"{number}.goes.home.example", "state": "absent"} for number in (1, 2)]
+    edge.apply(hosts, waf_policies=[{"name": "goes", "state": "absent"}])
+    assert (status(edge, "goes"), status(edge, "stays")) == (421, 200)
+    assert set(edge.admin.config()["apps"]["waf"]["policies"]) == {"stays"}

@@ -1,4 +1,4 @@
-"""What a rule's redirect makes of a method, and when a limit lets requests in again."""
+"""What a rule's redirect makes of a method, what a limit counts, and when it lets requests in again."""
 
 from __future__ import annotations
 
@@ -46,3 +46,14 @@ def test_requests_pass_again_when_the_window_is_over(edge: Edge, echo: EchoUpstr
         until(lambda name=name: edge.ask(name, plain=True).status == 429)  # type: ignore[misc]
     until(lambda: edge.ask(HOST, plain=True).status == 200)
     assert edge.ask(long, plain=True).status == 429
+
+
+def test_a_limit_on_paths_may_count_the_values_of_a_header(edge: Edge, echo: EchoUpstream) -> None:
+    limit = {"path": ["/api/*"], "requests": 1, "window": 3600, "key": "header", "header": "X-Api-Key"}
+    declare(edge, echo, {"path_limits": [limit]})
+
+    def status(path: str, key: str) -> int:
+        return edge.ask(HOST, path, f"X-Api-Key: {key}\r\n", plain=True).status
+
+    assert [status("/api/x", key) for key in ("a", "b", "a", "b")] == [200, 200, 429, 429]
+    assert status("/other", "a") == 200
