@@ -28,11 +28,11 @@ OUTSIDE = "192.0.2.7"
 ASK = """
 import socket, sys
 port, *sources = sys.argv[1:]
-request = "GET / HTTP/1.1\\r\\nHost: open.home.example\\r\\nX-Forwarded-For: 203.0.113.7\\r\\nConnection: close\\r\\n\\r\\n"
+lines = "GET / HTTP/1.1", "Host: open.home.example", "X-Forwarded-For: 203.0.113.7", "Connection: close", "", ""
 for source in sources:
     there = "::1" if ":" in source else "127.0.0.1"
     with socket.create_connection((there, int(port)), timeout=30, source_address=(source, 0)) as stream:
-        stream.sendall(request.encode())
+        stream.sendall("\\r\\n".join(lines).encode())
         print(source, stream.recv(64).split()[1].decode())
 """
 """A client at each of some addresses, who says that it speaks for 203.0.113.7."""

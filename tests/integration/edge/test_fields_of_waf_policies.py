@@ -72,10 +72,9 @@ def test_no_more_bodies_are_inspected_at_once_than_the_policy_says(edge: Edge, e
             return answered, under_way
 
         # The length doubles until this machine takes long enough over it.
-        lengths = iter(2**power for power in range(10, 14))
-        until(lambda: beside_a_long_one("one", next(lengths)) == (503, True))
-        lengths = iter(2**power for power in range(8, 14))
-        until(lambda: beside_a_long_one("two", next(lengths)) == (200, True))
+        lengths = (2**power for power in range(10, 15))
+        long_enough = next(words for words in lengths if beside_a_long_one("one", words)[0] == 503)
+        assert beside_a_long_one("two", long_enough) == (200, True)
 
 
 def inspected(edge: Edge) -> int:

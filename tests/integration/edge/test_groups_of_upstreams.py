@@ -6,6 +6,7 @@ No time is measured: of two hosts that differ in one field, one has to do what t
 from __future__ import annotations
 
 import contextlib
+import itertools
 import select
 import socket
 import threading
@@ -171,10 +172,50 @@ def test_random_minds_neither_whose_turn_it_is_nor_who_is_busy(
     assert waits.result(60).status == 200
     assert set(got) == {True, False}
     # By turns, no two in a row are alike. Each of the two comes once in 2^59 by chance.
-    assert any(one == next_one for one, next_one in zip(got, got[1:], strict=False))
+    assert any(one == following for one, following in itertools.pairwise(got))
 
 
 # Those that fail -----------------------------------------------------------------------------------------------------
+
+
+def statuses(edge: Edge, name: str, requests: int) -> list[int]:
+    """What some requests in a row are answered."""
+    return [edge.ask(name, plain=True).status for _unused in range(requests)]
+
+
+class Ending:
+    """Counts the connections that it ends without a word."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                stream, _unused = self.listener.accept()
+                self.connections += 1
+                stream.close()
+
+
+def test_so_many_failures_leave_an_upstream_out(edge: Edge, echo: EchoUpstream) -> None:
+    ends = {fails: Ending() for fails in (0, 1, 3)}
+    hosts = [
+        {
+            **host(f"{fails}.home.example", passive_check={"fails": fails, "window": 3600}),
+            "upstreams": [{"url": ending.url}, {"url": echo.url}],
+        }
+        for fails, ending in ends.items()
+    ]
+    edge.apply(hosts)
+    for fails in ends:
+        assert statuses(edge, f"{fails}.home.example", 12) == [200] * 12
+    assert (ends[1].connections, ends[3].connections) == (1, 3)
+    assert ends[0].connections > 3, "none is too many"
+    for ending in ends.values():
+        ending.listener.close()
 
 
 def test_a_failed_upstream_is_asked_again_when_the_window_is_over(
@@ -190,15 +231,15 @@ def test_a_failed_upstream_is_asked_again_when_the_window_is_over(
             host(LONG, late, second, passive_check={"fails": 1, "window": 3600}),
         ]
     )
-    for name in (SHORT, LONG):
-        assert [edge.ask(name, plain=True).status for _unused in range(2)] == [200, 200]
+    for name in (LONG, SHORT):  # were the windows alike, the one that failed first would be asked again first
+        assert statuses(edge, name, 2) == [200, 200]
     with contextlib.ExitStack() as back:
         for upstream, place in places.items():
             upstream.server.socket = socket.create_server(("127.0.0.1", int(place[1])))
             back.enter_context(upstream)
 
         def asked() -> bool:
-            assert edge.ask(LONG, plain=True).status == edge.ask(SHORT, plain=True).status == 200
+            assert statuses(edge, LONG, 2) == statuses(edge, SHORT, 2) == [200, 200]
             return soon.requests > 0
 
         until(asked)

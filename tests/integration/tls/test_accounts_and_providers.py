@@ -1,4 +1,4 @@
-"""What the CA and the DNS provider are told of a declaration: who asks, which CA, which zone, which region, how long."""
+"""What a CA and a DNS provider are told of a declaration: who asks, which CA, which zone and region, how long."""
 
 from __future__ import annotations
 
