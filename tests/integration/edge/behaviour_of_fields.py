@@ -3,7 +3,7 @@
 ``PROVED_BY`` has, for each test, the fields that it declares otherwise than their defaults, and whose effect it looks
 at from outside: in an answer, in what an upstream got, in what a CA was asked. A field stands under more than one where
 each shows a part. Tests in ``tests/integration/edge`` and ``tests/integration/tls`` do so at a real Caddy, those in
-``tests/e2e`` on a guest; the few in ``runtime/tests`` and in Go look at the part that decides, and not at the edge.
+``tests/e2e`` on a guest; the few in ``runtime/tests`` look at the part that decides, and not at the edge.
 
 ``BEHAVIOUR`` is the same by field. ``test_every_field_has_its_behaviour.py`` wants every field in it, and every test
 that it names to be there: a new field comes with a test of what it does.
