@@ -450,7 +450,8 @@ options:
                 type: int
               read:
                 description:
-                - Seconds to wait between two parts of the response. V(0) means no limit.
+                - Seconds to wait for the response to begin, and between two parts of it. V(0) means no limit. With
+                  a limit each request gets a connection of its own.
                 - The default is V(0).
                 type: int
               write:
@@ -929,7 +930,8 @@ options:
                         type: int
                       read:
                         description:
-                        - Seconds to wait between two parts of the response. V(0) means no limit.
+                        - Seconds to wait for the response to begin, and between two parts of it. V(0) means no
+                          limit. With a limit each request gets a connection of its own.
                         - The default is V(0).
                         type: int
                       write:

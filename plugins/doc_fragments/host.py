@@ -135,7 +135,8 @@ options:
             type: int
           read:
             description:
-            - Seconds to wait between two parts of the response. V(0) means no limit.
+            - Seconds to wait for the response to begin, and between two parts of it. V(0) means no limit. With
+              a limit each request gets a connection of its own.
             - The default is V(0).
             type: int
           write:
@@ -607,7 +608,8 @@ options:
                     type: int
                   read:
                     description:
-                    - Seconds to wait between two parts of the response. V(0) means no limit.
+                    - Seconds to wait for the response to begin, and between two parts of it. V(0) means no limit.
+                      With a limit each request gets a connection of its own.
                     - The default is V(0).
                     type: int
                   write:

@@ -97,6 +97,14 @@ def test_the_next_piece_of_an_answer_is_waited_for_as_long_as_read_says(
     assert len(patient.result(60).body) == 2 * HALF
 
 
+def test_with_read_no_request_gets_what_an_idle_connection_left_of_the_time(edge: Edge, echo: EchoUpstream) -> None:
+    """The deadline of a kept connection runs while nobody asks: a POST would end early, a GET would be sent twice."""
+    two_hosts(edge, echo, "read")
+    assert edge.ask(LONG, plain=True).received().all("Connection") == ["close"]
+    edge.apply([{"name": LONG, "tls": {"mode": "off"}, "upstreams": [{"url": echo.url}]}])
+    assert edge.ask(LONG, plain=True).received().all("Connection") == []
+
+
 def test_the_next_piece_of_a_request_is_offered_as_long_as_write_says(
     edge: Edge, echo: EchoUpstream, beside: ThreadPoolExecutor
 ) -> None:

@@ -144,6 +144,9 @@ def _transport(proxy: Proxy, *, tls: bool, grpc: bool) -> dict[str, Any]:
     for name in ("response_header", "read", "write"):
         if seconds := getattr(timeouts, name):
             transport[f"{name}_timeout"] = f"{seconds}s"
+    if timeouts.read:
+        # The deadline runs on a kept connection while nobody asks: the next request would get what is left of it.
+        transport["keep_alive"] = {"enabled": False}
     if tls:
         transport["tls"] = _upstream_tls(proxy)
     if proxy.health_check is not None and not _of_caddy(ranges := status_ranges(proxy.health_check.status)):

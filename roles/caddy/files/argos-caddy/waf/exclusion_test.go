@@ -110,3 +110,22 @@ func TestAnExclusionOfNothingIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// An operator's own rule needs no message to be excluded; what chooses how a body is parsed cannot be.
+func TestARuleWithoutAMessageIsTheOperatorsOwnOrNotExcluded(t *testing.T) {
+	rule := `SecRule ARGS:magic "@streq boom" "id:100001,phase:2,deny,status:403"`
+	for path, want := range map[string]int{"/": 403, "/api": 200} {
+		e := serve(t, "On", nil, func(s *setup) {
+			s.Rules += "\n" + rule
+			s.Own = []Exclusion{{ID: 100001, Path: "/api"}}
+		})
+		if got := e.send(t, "GET", path+"?magic=boom", "", nil).StatusCode; got != want {
+			t.Errorf("%s: %d, want %d", path, got, want)
+		}
+	}
+	for _, id := range []int{200000, 200001, 900990} {
+		if _, _, err := attached(t, &setup{Policy: Policy{Rules: policy(t, "On")}, Own: []Exclusion{{ID: id}}}); err == nil {
+			t.Errorf("%d, which finds nothing, was excluded", id)
+		}
+	}
+}

@@ -42,7 +42,11 @@ class PassiveCheck(msgspec.Struct, frozen=True):
 
 
 class Timeouts(msgspec.Struct, frozen=True):
-    """Seconds to wait for an upstream; 0 waits on. ``read`` and ``write`` are between two pieces of a body."""
+    """Seconds to wait for an upstream; 0 waits on.
+
+    ``read`` is between two pieces of an answer, and before the first; ``write`` between two of a request's body.
+    With ``read`` each request has a connection of its own.
+    """
 
     dial: int = 5
     response_header: int = 300
