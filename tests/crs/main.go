@@ -37,14 +37,18 @@ var (
 func main() {
 	flag.Parse()
 	zerolog.SetGlobalLevel(zerolog.DebugLevel)
+	markers := &written{asked: map[string]int{}, lines: map[string]int{}}
 	listener := &http.Server{Addr: *upstream, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
+		if id := r.Header.Get(config.DefaultLogMarkerHeaderName); id != "" {
+			markers.wait(id, 4*time.Second) // less than go-ftw's own patience
+		}
 	})}
 	go func() { log.Fatal(listener.ListenAndServe()) }()
 	translated := filepath.Join(*scratch, "ftw.log")
 	to, err := os.Create(translated)
 	check(err)
-	go translate(*events, to)
+	go translate(*events, to, markers)
 
 	host := "127.0.0.1"
 	settings := &config.RunnerConfig{LogFilePath: translated, LogMarkerHeaderName: config.DefaultLogMarkerHeaderName,
@@ -113,7 +117,7 @@ type event struct {
 
 // translate follows the edge's log and writes it as ModSecurity would, which is what go-ftw reads. The edge logs no sums:
 // that a request would be refused is 949110's finding.
-func translate(from string, to io.Writer) {
+func translate(from string, to io.Writer, markers *written) {
 	var in *os.File
 	for in == nil {
 		in, _ = os.Open(from)
@@ -143,6 +147,9 @@ func translate(from string, to io.Writer) {
 		}
 		_, err = io.WriteString(to, out.String()+"\n")
 		check(err)
+		for _, r := range e.Rules {
+			markers.line(r.Msg)
+		}
 	}
 }
 

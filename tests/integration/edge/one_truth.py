@@ -45,4 +45,4 @@ def assert_the_doctor_is_content(edge: Edge, where: object, but_for: Collection[
     assert len(found) >= 13, "it looks at less than it did"
     wrong = {finding.name: finding for finding in found if finding.state != "ok" and finding.name not in but_for}
     assert {"CrowdSec"} <= wrong.keys() <= {"CrowdSec", "client addresses", "configuration"}, (where, wrong)
-    assert "configuration" not in wrong or "was brought back" in wrong["configuration"].message, (where, wrong)
+    assert "configuration" not in wrong or "was corrected" in wrong["configuration"].message, (where, wrong)

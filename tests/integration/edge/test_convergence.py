@@ -130,7 +130,7 @@ def right_after_a_start(watched: Edge, config: str) -> float:
 def test_what_somebody_changed_in_caddy_by_hand_is_seen_said_and_mended(watched: Edge, echo: EchoUpstream) -> None:
     watched.apply([host(OPEN, echo)])
     until(lambda: not watched.engine.drifted(), within=SOON)
-    assert "revision 1" in check_configuration(watched.settings.database).message
+    assert "Revision 1" in check_configuration(watched.settings.database).message
     for _again in range(3):
         time.sleep(1.1)  # each is told by its second
         foreign = watched.admin.config()
