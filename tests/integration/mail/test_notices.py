@@ -224,7 +224,7 @@ def test_a_server_that_is_away_is_asked_ever_more_seldom_and_nothing_is_lost(
     assert moments == [0, 1, 3, 7, 15, 31]
     found = check_mail(application.settings.database)
     assert found.state == "warning"
-    assert "connect: Connection refused. Notices that wait: 1." in found.message
+    assert "connect: Connection refused. Waiting notices: 1." in found.message
     state = application.mail.state()
     assert state.failure == "connect: Connection refused"
     assert state.waiting == 1

@@ -45,7 +45,7 @@ def test_a_plan_says_what_would_change_and_changes_nothing(behind_caddy: Runtime
     config = behind_caddy.admin("GET", "/v1/config")
     edge = config.json()["settings"]["edge"]
     defaults = {
-        "challenge": "http",
+        "challenge": None,
         "dns_provider": "",
         "certificate": "",
         "ca": "",

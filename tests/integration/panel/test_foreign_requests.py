@@ -148,7 +148,7 @@ def test_opened_under_an_address_sign_in_says_what_it_opens(lan: Runtime) -> Non
     answer = browser.sign_in()
     assert answer.status_code == 303
     assert all("Domain" not in line for line in answer.headers.get_list("set-cookie"))
-    assert "argos.home.example" not in Browser(lan).get("/login").text
+    assert f"http://argos.home.example:{lan.port}/" not in Browser(lan).get("/login").text
 
 
 @pytest.mark.threat("LOG-3")

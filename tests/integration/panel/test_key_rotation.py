@@ -40,7 +40,7 @@ def test_a_rotation_denies_nobody_loses_nothing_and_the_old_key_is_worth_nothing
 
     done = stopped.argos("key", "rotate", "--reencrypt")
     assert done.returncode == 0, done.stderr
-    assert "1 secrets are sealed under data keys of version 2" in done.stdout
+    assert "1 secrets encrypted with data keys of version 2" in done.stdout
     assert "1 of 1 secrets" in done.stderr
     assert browser.get("/hosts").status_code == 200
     assert Browser(stopped, "127.0.0.22").sign_in("alice").status_code == 303

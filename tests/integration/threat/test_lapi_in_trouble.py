@@ -131,7 +131,7 @@ def test_the_api_and_the_page_stay_up_and_tell_down_from_stale(runtime: Runtime,
     assert int(answer.headers["Retry-After"]) > 0
     page = browser.get("/decisions")
     assert page.status_code == 200
-    assert "CrowdSec cannot be asked" in page.text
+    assert "CrowdSec cannot be reached" in page.text
     assert "answered 500" in page.text
     assert browser.post("/decisions", {"do": "add", "value": VALUE, "duration": "1h", "reason": "x"}).status_code == 503
 
