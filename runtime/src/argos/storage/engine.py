@@ -31,7 +31,8 @@ BUSY_TIMEOUT_S = 10
 FILE_MODE = 0o640  # the group, argos-gate, reads
 READERS = 8
 TURN = ".turn"
-_FORGET_MS = 300
+_WAIT_A_MOMENT = "PRAGMA busy_timeout = 300"
+_WAIT_AS_EVER = "PRAGMA busy_timeout = 10000"  # BUSY_TIMEOUT_S
 _FORGET_AFTER_S = (0, 0.2, 0.5, 1, 2)
 
 
@@ -101,11 +102,11 @@ class Storage:
         for wait in _FORGET_AFTER_S:
             time.sleep(wait)
             with self.outside() as connection, in_turn(self._turn, BUSY_TIMEOUT_S):
-                connection.exec_driver_sql(f"PRAGMA busy_timeout = {_FORGET_MS}")
+                connection.exec_driver_sql(_WAIT_A_MOMENT)
                 try:
                     busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
                 finally:
-                    connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+                    connection.exec_driver_sql(_WAIT_AS_EVER)
             if not busy:
                 return
 
