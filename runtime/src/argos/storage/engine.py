@@ -31,8 +31,6 @@ BUSY_TIMEOUT_S = 10
 FILE_MODE = 0o640  # the group, argos-gate, reads
 READERS = 8
 TURN = ".turn"
-_WAIT_A_MOMENT = "PRAGMA busy_timeout = 300"
-_WAIT_AS_EVER = "PRAGMA busy_timeout = 10000"  # BUSY_TIMEOUT_S
 _FORGET_AFTER_S = (0, 0.2, 0.5, 1, 2)
 
 
@@ -102,11 +100,11 @@ class Storage:
         for wait in _FORGET_AFTER_S:
             time.sleep(wait)
             with self.outside() as connection, in_turn(self._turn, BUSY_TIMEOUT_S):
-                connection.exec_driver_sql(_WAIT_A_MOMENT)
+                connection.exec_driver_sql("PRAGMA busy_timeout = 300")
                 try:
                     busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
                 finally:
-                    connection.exec_driver_sql(_WAIT_AS_EVER)
+                    connection.exec_driver_sql("PRAGMA busy_timeout = 10000")  # BUSY_TIMEOUT_S
             if not busy:
                 return
 
