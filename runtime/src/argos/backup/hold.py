@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from argos.errors import Conflict, Unavailable
 from argos.half_restored import INTERRUPTED, half_restored
+from argos.storage.turn import taken
 
 if TYPE_CHECKING:
     from argos.settings import Settings
@@ -38,7 +39,7 @@ def in_use(settings: Settings) -> Iterator[None]:
     """
     descriptor = _opened(settings.data_dir / IN_USE_LOCK)
     try:
-        if not _locked(descriptor, fcntl.LOCK_SH):
+        if not taken(descriptor, fcntl.LOCK_SH):
             raise Unavailable("A restore is replacing the data; try again when it has finished")
         refuse_half_restored(settings.data_dir)
         yield
@@ -66,7 +67,7 @@ def unused(settings: Settings) -> Iterator[None]:
     descriptor = _opened(settings.data_dir / IN_USE_LOCK)
     try:
         until = time.monotonic() + PATIENCE_S
-        while not _locked(descriptor, fcntl.LOCK_EX):
+        while not taken(descriptor):
             if time.monotonic() > until:
                 raise Conflict(
                     "Nothing was restored: the runtime or another argos command is using the data. Stop the runtime "
@@ -81,7 +82,7 @@ def unused(settings: Settings) -> Iterator[None]:
 def take_restore(data_dir: Path) -> int | None:
     """Begin to be the one restore of this guest; the descriptor to close at its end, None while another is at it."""
     descriptor = _opened(data_dir / RESTORE_LOCK)
-    if _locked(descriptor, fcntl.LOCK_EX):
+    if taken(descriptor):
         return descriptor
     os.close(descriptor)
     return None
@@ -93,11 +94,3 @@ def _opened(path: Path) -> int:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as problem:
         raise Unavailable(f"{path}: {problem.strerror}") from None
-
-
-def _locked(descriptor: int, how: int) -> bool:
-    try:
-        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

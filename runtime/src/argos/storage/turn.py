@@ -40,10 +40,10 @@ def in_turn(path: Path, patience: float) -> Iterator[None]:
         os.close(descriptor)
 
 
-def taken(descriptor: int) -> bool:
-    """Take the ``flock`` of an open file, if nobody has it."""
+def taken(descriptor: int, how: int = fcntl.LOCK_EX) -> bool:
+    """Take the ``flock`` of an open file, alone or with ``LOCK_SH`` beside others, if nobody has it otherwise."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
