@@ -168,8 +168,8 @@ def _mailed() -> st.SearchStrategy[dict[str, Any]]:
 
 
 @st.composite
-def documents(draw: st.DrawFn) -> dict[str, Any]:
-    """A whole declaration: a few of each kind, and every singleton or none."""
+def documents(draw: st.DrawFn, *, every_setting: bool = False) -> dict[str, Any]:
+    """A whole declaration: a few of each kind, and any of the singletons, or with ``every_setting`` all of them."""
     providers = {f"zone-{n}": draw(DNS_PROVIDER) for n in range(draw(st.integers(0, 2)))}
     certificates = [f"own-{n}" for n in range(draw(st.integers(0, 2)))]
     policies = {f"policy-{n}": draw(POLICY) for n in range(draw(st.integers(0, 2)))}
@@ -177,7 +177,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     edge = {**PANEL, "trusted_proxies": proxies, "auth_proxies": draw(NETWORKS)}
     edge["tls"] = draw(tls(list(providers), certificates, wildcard=False))
     singletons = {"session": SESSION, "crowdsec": CROWDSEC, "oidc": OIDC, "mail": MAIL}
-    drawn = {name: draw(values) for name, values in singletons.items() if draw(st.booleans())}
+    drawn = {name: draw(values) for name, values in singletons.items() if every_setting or draw(st.booleans())}
     names = draw(st.sets(st.sampled_from(["a", "b", "c", "d", "*"]), min_size=1, max_size=5))
     return {
         "owner": draw(st.sampled_from(["", "ansible", "carol@laptop", "null"])),
