@@ -123,7 +123,11 @@ def test_every_field_of_the_model_is_drawn_otherwise_than_its_default() -> None:
 
     # A seed alone does not settle what is drawn: Hypothesis also draws constants of the modules that are loaded.
     @settings(
-        max_examples=2000, deadline=None, phases=[Phase.generate], database=None, suppress_health_check=list(HealthCheck)
+        max_examples=2000,
+        deadline=None,
+        phases=[Phase.generate],
+        database=None,
+        suppress_health_check=list(HealthCheck),
     )
     @given(documents(every_setting=True))
     def draw(raw: dict[str, Any]) -> None:
