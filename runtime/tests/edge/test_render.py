@@ -126,8 +126,9 @@ def test_guards_stand_in_their_order() -> None:
         rate_limit={"requests": 1, "window": 1},
         rules=[{"priority": 1, "match": {"path": ["/x"]}, "action": {"type": "block"}}],
     )
-    names = [handler["handler"] for handler in handlers(servers(rendered(everything))["edge"]["routes"])]
-    order = ["crowdsec", "rate_limit", "waf", "invoke", "error", "reverse_proxy"]
+    found = handlers(servers(rendered(everything))["edge"]["routes"])
+    names = [handler["name"] if handler["handler"] == "invoke" else handler["handler"] for handler in found]
+    order = ["crowdsec", "rate_limit", "waf", "gate", cookies.NAMED_ROUTE, "error", "reverse_proxy"]
     of_host = names[names.index("host_map") :]  # after the panel's
     positions = [names.index("crowdsec")] + [of_host.index(name) for name in order[1:]]
     assert positions[1:] == sorted(positions[1:])

@@ -281,13 +281,14 @@ def caddy_environ(directory: Path) -> Mapping[str, str]:
 def decide_elsewhere(config: dict[str, Any], host: str, route: dict[str, Any]) -> None:
     """Let ``host`` ask the named route ``route`` in the gate's place; all else stays as rendered."""
     server = config["apps"]["http"]["servers"]["plain"]
-    server["named_routes"][host] = route
+    _asking, *after = server["named_routes"][GATE_ROUTE]["handle"]
+    server["named_routes"][host] = {**route, "handle": [*route["handle"], *after]}
     maps = [handler for route in server["routes"] for handler in _handlers(route) if handler["handler"] == "host_map"]
     routes = [route for one in maps for route in one["hosts"].get(host, ())]
-    invoked = [handler for route in routes for handler in _handlers(route) if handler["handler"] == "invoke"]
-    if [handler["name"] for handler in invoked] != [GATE_ROUTE]:
-        raise AssertionError(f"{host}: {invoked} ask the gate, not one handler: the rendering has changed")
-    invoked[0]["name"] = host
+    asking = [handler for route in routes for handler in _handlers(route) if handler.get("name") == GATE_ROUTE]
+    if len(asking) != 1:
+        raise AssertionError(f"{host}: {asking} ask the gate, not one handler: the rendering has changed")
+    asking[0]["name"] = host
 
 
 def _handlers(route: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -78,7 +78,7 @@ def test_a_forged_identity_for_another_sign_on_proxy_reaches_no_protected_host(
     declared = {"request_headers": {"set": {"X-WebAuth-User": "declared"}, "add": {"x-remote-user": "declared"}}}
     edge.apply(hosts(echo, **declared))
     names = ("X-Forwarded-User", "x-forwarded-email", "X-Forwarded-Groups", "X-WEBAUTH-USER", "X-authentik-username")
-    block = "".join(f"{name}: {FORGED}\r\n" for name in (*names, "X-Remote-Group"))
+    block = "".join(f"{name}: {FORGED}\r\n" for name in (*names, "X-Remote-Group", "X-Remote-User"))
     received = edge.ask(GUARDED, headers=block).received()
     assert FORGED not in str(received.headers)
     assert (received.all("X-Webauth-User"), received.all("X-Remote-User")) == (["declared"], ["declared"])
@@ -169,6 +169,15 @@ def test_our_cookies_reach_no_upstream(edge: Edge, echo: EchoUpstream, gate: Gat
     two = edge.ask(host, headers=f"Cookie: {ours[1]}\r\nCookie: b=2\r\n").received().all("Cookie")
     assert "argos" not in str(two)
     assert "b=2" in two
+
+
+@pytest.mark.threat("AUT-3")
+@pytest.mark.parametrize("host", [OPEN, GUARDED])
+def test_our_cookies_reach_no_handler_of_an_operator(edge: Edge, echo: EchoUpstream, gate: Gate, host: str) -> None:
+    told = {"handler": "headers", "request": {"set": {"X-Told": ["{http.request.header.Cookie}"]}}}
+    edge.apply(hosts(echo, raw_handlers=[told], raw_unrestricted=True))
+    received = edge.ask(host, headers="Cookie: __Secure-argos_session=S; own=1\r\n").received()
+    assert received.all("X-Told") == ["own=1"]
 
 
 @pytest.mark.threat("AUT-3")

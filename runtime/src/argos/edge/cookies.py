@@ -28,6 +28,14 @@ def without_ours(header: str) -> str:
     return _LEADING.sub("", _SENT.sub("", header))
 
 
+NAMED_ROUTE = "without_our_cookies"
+
+
+def strip() -> dict[str, Any]:
+    """The handler that sends a request through :func:`strip_request_route`."""
+    return {"handler": "invoke", "name": NAMED_ROUTE}
+
+
 def strip_request_route() -> dict[str, Any]:
     """Remove our cookies from the request, and the Cookie header when nothing else was in it."""
     return {

@@ -61,16 +61,18 @@ def host_routes(
         error = {"handler": "error", "status_code": 503, "error": "this host's secrets are not ready"}
         return [*routes, {"handle": [error]}]
     routes += visitors.routes(host)
-    routes.append({"handle": _guards(host, policies)})
+    entrance = _guards(host, policies)
     if host.auth.required:  # before the rules: whatever a protected host answers, only the signed-in see it
-        routes += proxying.gate_routes(host.auth)
+        entrance.append(proxying.gate(host.auth))
+    entrance.append(cookies.strip())  # what follows is the operator's: rules, handlers, upstreams
     if host.trailing_slash != "keep":
-        routes.append({"handle": [{"handler": "trailing_slash", "mode": host.trailing_slash}]})
+        entrance.append({"handler": "trailing_slash", "mode": host.trailing_slash})
+    routes.append({"handle": entrance})
     dropped = kept - frozenset(name.lower() for name in host.keep_headers)
     routes += [rule_route(rule, host, context, dropped) for rule in host.rules]
     if host.raw_handlers:
         routes.append({"handle": list(host.raw_handlers)})
-    return routes + _deliver(host, context, dropped)
+    return [*routes, {"handle": [_delivery(host, context, dropped)]}]
 
 
 def _guards(host: Host, policies: Policies) -> list[dict[str, Any]]:
@@ -114,8 +116,7 @@ def _texts(values: dict[str, Any]) -> dict[str, list[str]]:
     return {name: [operator_text(value)] for name, value in values.items() if isinstance(value, str)}
 
 
-def _deliver(host: Host, context: RenderContext, dropped: frozenset[str]) -> list[dict[str, Any]]:
+def _delivery(host: Host, context: RenderContext, dropped: frozenset[str]) -> dict[str, Any]:
     if not host.upstreams:
-        return [{"handle": [{"handler": "error", "status_code": 404, "error": "no rule of the host matched"}]}]
-    proxy = proxying.upstream_proxy(host, host.upstreams, host.proxy, context, dropped)
-    return [cookies.strip_request_route(), {"handle": [proxy]}]
+        return {"handler": "error", "status_code": 404, "error": "no rule of the host matched"}
+    return proxying.upstream_proxy(host, host.upstreams, host.proxy, context, dropped)

@@ -11,8 +11,8 @@ from argos.edge.names import dial_of
 from argos.edge.placeholders import operator_text
 
 GATE_ROUTE = "gate"
+PUBLIC_PATHS_GATE_ROUTE = "gate_with_public_paths"
 HOST_VARIABLE = "argos_host"
-ANONYMOUS_VARIABLE = "argos_anonymous"
 
 _IDENTITY = ("X-Auth-User", "X-Auth-Email", "X-Auth-Name", "X-Auth-Provider")
 _FORWARDED = ("For", "Host", "Method", "Proto", "Uri")
@@ -33,32 +33,30 @@ _PANEL_SLOTS_OF_A_CLIENT = 64
 _PANEL_BUFFERED = 64 * 1024  # bytes
 
 
-def gate_route(context: RenderContext) -> dict[str, Any]:
-    """The named route that asks the gate, and goes on only on its clear yes (FWD-3).
+def gate_named_routes(context: RenderContext) -> dict[str, dict[str, Any]]:
+    """The named routes that ask the gate, and go on only on its clear yes (FWD-3).
 
-    What it asks, and what counts as a yes, is said in ``argos-caddy/gate``. It reads the host's id from
-    a variable that the host's own route sets, and leaves who passed in variables.
+    What they ask, and what counts as a yes, is said in ``argos-caddy/gate``. They read the host's id from
+    a variable that the host's own route sets, and leave who passed in variables. What a client says of itself as
+    another sign-on proxy would is taken away there, so that whatever the host's declaration sets stays.
+
+    AUT-2: on a host without public paths an anonymous visitor does not pass, whatever the gate said.
     """
-    return {"handle": [{"handler": "ask_gate", "socket": context.gate_socket}]}
-
-
-def _no_answer() -> dict[str, Any]:
-    return {"handler": "error", "status_code": 502, "error": "the gate's answer is not one"}
+    ask = {"handler": "ask_gate", "socket": context.gate_socket}
+    forged = {"handler": "headers", "request": {"delete": list(_OTHERS_IDENTITY)}}
+    return {
+        GATE_ROUTE: {"handle": [ask, forged]},
+        PUBLIC_PATHS_GATE_ROUTE: {"handle": [{**ask, "anonymous": True}, forged]},
+    }
 
 
 def _variable(header: str) -> str:
     return "argos_" + header.removeprefix("X-Auth-").lower()
 
 
-def gate_routes(auth: Auth) -> list[dict[str, Any]]:
-    """Routes that send a protected host's request through :func:`gate_route`.
-
-    AUT-2: on a host without public paths an anonymous visitor does not pass, whatever the gate said.
-    """
-    routes: list[dict[str, Any]] = [{"handle": [{"handler": "invoke", "name": GATE_ROUTE}]}]
-    if not auth.paths:
-        routes.append({"match": [{"vars": {ANONYMOUS_VARIABLE: ["yes"]}}], "handle": [_no_answer()]})
-    return routes
+def gate(auth: Auth) -> dict[str, Any]:
+    """The handler that sends a protected host's request through one of :func:`gate_named_routes`."""
+    return {"handler": "invoke", "name": PUBLIC_PATHS_GATE_ROUTE if auth.paths else GATE_ROUTE}
 
 
 def panel_routes(context: RenderContext, auth_proxies: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -218,8 +216,6 @@ def _request_operations(host: Host, proxy: Proxy, context: RenderContext, droppe
     wanted.update({name: [_value(value, context)] for name, value in host.request_headers.set.items()})
     if host.auth.required:
         wanted.update({name: [f"{{http.vars.{_variable(name)}}}"] for name in _IDENTITY})
-        declared = {name.lower() for name in (*host.request_headers.set, *host.request_headers.add)}
-        removed += [name for name in _OTHERS_IDENTITY if name.lower() not in declared]  # Caddy deletes after it has set
         if host.auth.paths:  # AUT-2: some frameworks serve the path that these name instead of the request's
             removed += ["X-Original-Url", "X-Rewrite-Url"]
     else:

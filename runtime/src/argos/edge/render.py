@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from argos.edge import access_log, client_network, error_pages, proxying, rate_limits, visitors, waf_policy
+from argos.edge import access_log, client_network, cookies, error_pages, proxying, rate_limits, visitors, waf_policy
 from argos.edge.certificates import EVENTS, Named, connection_policies, root_files, secured, tls_app
 from argos.edge.context import RenderContext
 from argos.edge.host_routes import host_routes
@@ -135,8 +135,11 @@ class _Server:
             base["expected_underscore_headers"] = under
         if dotted := [name for name in kept if "." in name]:
             base["expected_dot_headers"] = dotted
+        if hosts:
+            # What all hosts do alike stands here once: a thousand times over it would be half of what Caddy loads.
+            base["named_routes"] = {cookies.NAMED_ROUTE: cookies.strip_request_route()}
         if any(host.auth.required for host in hosts):
-            base["named_routes"] = {proxying.GATE_ROUTE: proxying.gate_route(self._context)}
+            base["named_routes"] |= proxying.gate_named_routes(self._context)
         return base
 
     def _entrance(self, hosts: list[Host]) -> list[dict[str, Any]]:

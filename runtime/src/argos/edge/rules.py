@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 from argos.edge.context import RenderContext
-from argos.edge.cookies import strip_request_route
 from argos.edge.model import Action, Block, Forward, Host, Match, Redirect, Rewrite, Rule
 from argos.edge.placeholders import operator_text
 from argos.edge.proxying import upstream_proxy
@@ -53,8 +52,7 @@ def _handlers(action: Action, host: Host, context: RenderContext, dropped: froze
     if isinstance(action, Rewrite):
         return _rewrite(action)
     if isinstance(action, Forward):
-        proxy = upstream_proxy(host, action.upstreams, action.proxy, context, dropped)
-        return [{"handler": "subroute", "routes": [strip_request_route(), {"handle": [proxy]}]}]
+        return [upstream_proxy(host, action.upstreams, action.proxy, context, dropped)]
     return [
         {
             "handler": "static_response",

@@ -150,7 +150,7 @@ func TestWhoPassesIsRemembered(t *testing.T) {
 	for range 3 {
 		_, passed, _ := through(h, request("GET", "/", ""))
 		for name, want := range map[string]any{
-			"argos_user": "alice", "argos_email": "a@b.example", "argos_name": "", "argos_provider": "local", anonymousVariable: nil,
+			"argos_user": "alice", "argos_email": "a@b.example", "argos_name": "", "argos_provider": "local",
 		} {
 			if passed[name] != want {
 				t.Errorf("%s is %v, not %v", name, passed[name], want)
@@ -162,11 +162,14 @@ func TestWhoPassesIsRemembered(t *testing.T) {
 	}
 }
 
-func TestAnAnonymousVisitorIsNamedSo(t *testing.T) {
+func TestNobodyPassesWhereThereArePublicPathsOnly(t *testing.T) {
 	text := strings.NewReplacer("alice", "", "a@b.example", "", "local", "").Replace(yes)
 	h := handler(t, stand(t, always(strings.Replace(text, "\r\n\r\n", "\r\nArgos-Visitor: anonymous\r\n\r\n", 1))))
-	_, passed, _ := through(h, request("GET", "/", ""))
-	if passed[anonymousVariable] != "yes" || passed["argos_user"] != "" {
+	if _, passed, status := through(h, request("GET", "/", "")); passed != nil || status != http.StatusBadGateway {
+		t.Errorf("%d, variables %v", status, passed)
+	}
+	h.Anonymous = true
+	if _, passed, _ := through(h, request("GET", "/", "")); passed == nil || passed["argos_user"] != "" {
 		t.Errorf("variables %v", passed)
 	}
 }

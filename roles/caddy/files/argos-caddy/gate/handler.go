@@ -15,19 +15,19 @@ import (
 
 func init() { caddy.RegisterModule(Handler{}) }
 
-// The variables that argos/edge/proxying.py reads: who passed, and that it is nobody for certain. The host's name is
-// read from one that the host's own route sets.
-const (
-	hostVariable      = "argos_host"
-	anonymousVariable = "argos_anonymous"
-)
+// hostVariable holds the host's name, which the host's own route sets.
+const hostVariable = "argos_host"
 
+// The variables that argos/edge/proxying.py reads: who passed.
 var identityVariables = [...]string{"argos_user", "argos_email", "argos_name", "argos_provider"}
 
 // Handler asks the gate at a socket. It neither reads the request's body nor changes the request.
 type Handler struct {
 	// The path of the gate's unix socket.
 	Socket string `json:"socket"`
+	// Anonymous lets pass whom the gate lets pass as nobody: the host has public paths (AUT-2). Else such an answer is
+	// none.
+	Anonymous bool `json:"anonymous,omitempty"`
 
 	links *pool
 }
@@ -72,14 +72,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if said.status != http.StatusOK {
 		return deny(w, said)
 	}
-	if said.anonymous {
-		vars[anonymousVariable] = "yes"
+	if said.anonymous && !h.Anonymous {
+		return failed(w, r, errAnonymous)
 	}
 	for i, name := range identityVariables {
 		vars[name] = said.identity[i]
 	}
 	return next.ServeHTTP(w, r)
 }
+
+var errAnonymous = errors.New("the gate let nobody pass, on a host without public paths")
 
 // failed gives the statuses that reverse_proxy gave: 499 for a client that went away, 504 for a gate that says nothing.
 func failed(w http.ResponseWriter, r *http.Request, err error) error {

@@ -91,13 +91,16 @@ func (p *Policy) provision(name string) error {
 	return err
 }
 
-// Start does nothing: policies serve as soon as they are compiled.
-func (*App) Start() error { return nil }
+// Start tidies up after the load; policies serve as soon as they are compiled.
+func (*App) Start() error {
+	tidySoon()
+	return nil
+}
 
 // Stop does nothing: Cleanup gives back what Provision took.
 func (*App) Stop() error { return nil }
 
-const settled = 3 * time.Second
+const settled = time.Second
 
 // tidying is at most one at a time, after the last of several reloads.
 var tidying struct {
@@ -105,8 +108,8 @@ var tidying struct {
 	timer *time.Timer
 }
 
-// tidySoon gives memory back to the system once a reload has settled. The former configuration is garbage then, of a
-// thousand hosts some 100 MB; left to the collector's pace the process would keep the peak for good.
+// tidySoon gives memory back to the system once a load has settled. What was decoded is garbage then, and so is the former
+// configuration: of a thousand hosts some 100 MB each. Left to the collector's pace the process would keep the peak for good.
 func tidySoon() {
 	tidying.Lock()
 	defer tidying.Unlock()

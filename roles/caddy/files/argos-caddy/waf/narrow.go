@@ -113,7 +113,8 @@ func (n *narrowing) source(s source) int {
 	return len(n.sources) - 1
 }
 
-// filters are shared by all engines: each has the same rule set. Bounded, as patterns come with the rule set alone.
+// filters are shared by all engines, as each has the same rule set, and by what narrows and what matches. Bounded: an
+// operator's own rules bring patterns too.
 var filters = struct {
 	sync.Mutex
 	of map[string]*filter
@@ -125,9 +126,17 @@ const mostFilters = 2000
 func filterOfPattern(pattern string) *filter {
 	filters.Lock()
 	defer filters.Unlock()
-	if f, ok := filters.of[pattern]; ok {
-		return f
+	f, known := filters.of[pattern]
+	if !known {
+		f = readFilter(pattern)
+		if len(filters.of) < mostFilters {
+			filters.of[pattern] = f
+		}
 	}
+	return f
+}
+
+func readFilter(pattern string) *filter {
 	if matchesArbitraryBytes(pattern) {
 		return nil
 	}
@@ -138,9 +147,6 @@ func filterOfPattern(pattern string) *filter {
 	f := filterOf(parsed)
 	if f.length == 0 && len(f.needs) == 0 && len(f.anyOf) == 0 {
 		return nil
-	}
-	if len(filters.of) < mostFilters {
-		filters.of[pattern] = &f
 	}
 	return &f
 }

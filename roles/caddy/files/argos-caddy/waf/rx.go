@@ -2,7 +2,6 @@ package waf
 
 import (
 	"regexp"
-	"regexp/syntax"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -19,7 +18,7 @@ func init() { plugins.RegisterOperator("rx", newRx) }
 
 type rx struct {
 	re     *regexp.Regexp
-	filter filter
+	filter *filter // nil: any value may match
 }
 
 func newRx(options plugintypes.OperatorOptions) (plugintypes.Operator, error) {
@@ -38,11 +37,7 @@ func newRx(options plugintypes.OperatorOptions) (plugintypes.Operator, error) {
 		if err != nil {
 			return nil, err
 		}
-		parsed, err := syntax.Parse(pattern, syntax.Perl)
-		if err != nil {
-			return nil, err
-		}
-		return &rx{re, filterOf(parsed)}, nil
+		return &rx{re, filterOfPattern(options.Arguments)}, nil
 	})
 	if err != nil {
 		return nil, err
