@@ -87,4 +87,8 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        _say("\nInterrupted. What was measured is kept: the same command goes on with the rest.")
+        sys.exit(130)
