@@ -11,9 +11,6 @@ from stages import GO_MODULE, Stage, budget, compiled, conclude, go, prepared, t
 
 WHOLE = budget("CHECK")
 
-RESTORES = "runtime/tests/backup"
-"""Real backups and restores, each in processes of its own: a minute, which `make test` takes for itself."""
-
 # As build.py compiles, so that vet finds every package compiled already.
 AS_BUILT = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -trimpath", "GOTOOLCHAIN": "local", "GOWORK": "off"}
 
@@ -33,7 +30,7 @@ def lanes() -> list[list[Stage]]:
             Stage("playbooks", ["sh", "-ec", playbooks], WHOLE),
         ],
         [
-            Stage("unit", ["pytest", "-q", "-n", "2", "-p", "no:cacheprovider", f"--ignore={RESTORES}"], WHOLE),
+            Stage("unit", ["pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "-m", "not long"], WHOLE),
             Stage("go", ["sh", "-ec", gofmt], WHOLE, environment),
         ],
     ]

@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from check import RESTORES
 from stages import GO_MODULE, TOP, Stage, budget, compiled, conclude, go, prepared, say, together
 
 CHECKOUT = hashlib.sha256(str(TOP).encode()).hexdigest()[:6]  # two checkouts' guests do not meet
@@ -43,13 +42,13 @@ def main() -> int:
     )
     integration = Stage("integration", ["pytest", "-q", "-n", "2", "tests/integration"], budget("INTEGRATION"), guest)
     endurance = Stage("endurance", ["pytest", "-q", "-n", "2", "tests/endurance"], budget("ENDURANCE"))
-    restores = Stage("restores", ["pytest", "-q", "-n", "2", RESTORES], budget("RESTORES"))
+    long = Stage("long", ["pytest", "-q", "-n", "2", "-m", "long"], budget("LONG"))
     end_to_end = Stage("e2e", e2e, budget("E2E"), guest)
     molecule = Stage("molecule", ["molecule", "test"], budget("MOLECULE"), MOLECULE)
     last = down()
     rounds = [
         [[compiled(), check], [up, again]],
-        [[sanity, race, molecule, restores, endurance], [end_to_end]],
+        [[sanity, race, molecule, long, endurance], [end_to_end]],
         [[integration]],
     ]
     if subprocess.call([str(TOP / "scripts/down"), GUEST], cwd=TOP, stdout=subprocess.DEVNULL):

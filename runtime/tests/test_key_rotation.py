@@ -210,6 +210,7 @@ def rotate(database: Path, point: int) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.long
 @pytest.mark.threat("SEC-4")
 def test_a_rotation_killed_at_any_commit_resumes(storage: Storage, database: Path, tmp_path: Path) -> None:
     vault = Vault(storage, MASTER_KEY)

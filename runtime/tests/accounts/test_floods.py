@@ -39,6 +39,7 @@ def whole(
     return factors.confirm(ALICE, session, pyotp.TOTP(secret).at(clock.now())).issued.session
 
 
+@pytest.mark.long
 @pytest.mark.threat("DAT-4")
 def test_a_hundred_thousand_challenges_devices_and_links_go_when_their_person_comes_again(
     whole: Session, accounts: Accounts, links: PasswordLinks, sessions: Sessions, storage: Storage, clock: FixedClock

@@ -23,6 +23,8 @@ from argos.gate.store import Store, StoreUnavailable
 from argos.half_restored import JOURNAL
 from guest_rig import ACTOR, CADDY_FILES, Guest
 
+pytestmark = pytest.mark.long
+
 KEY = bytes(range(32))
 PASSWORD = "the password of alice"
 CA = "pki/authorities/local/root.key"

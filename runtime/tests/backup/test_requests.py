@@ -10,6 +10,8 @@ from argos.errors import Conflict, Unavailable
 from guest_rig import ACTOR, Guest
 from sqlalchemy import event
 
+pytestmark = pytest.mark.long
+
 KEY = bytes(range(32))
 
 

@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from guest_rig import ACTOR, CADDY_FILES, Guest
 
+pytestmark = pytest.mark.long
+
 KEY, OTHER_KEY = bytes(range(32)), bytes(range(1, 33))
 
 

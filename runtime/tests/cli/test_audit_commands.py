@@ -49,6 +49,7 @@ def argos(checkpoint: Path, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+@pytest.mark.long
 def test_a_checkpoint_that_is_gone_is_told_and_a_new_one_written_on_request(checkpoint: Path) -> None:
     assert argos(checkpoint, "verify") == (0, "1 rows from row 1 on: none altered, none missing\n")
     checkpoint.unlink()

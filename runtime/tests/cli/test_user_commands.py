@@ -37,6 +37,7 @@ def argos(environment: dict[str, str], *arguments: str, stdin: str = "") -> subp
     )
 
 
+@pytest.mark.long
 def test_an_account_is_made_with_a_link_regrouped_promoted_and_kept_when_it_is_the_last_admin(
     environment: dict[str, str],
 ) -> None:

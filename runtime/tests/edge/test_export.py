@@ -110,6 +110,7 @@ def decoded(raw: dict[str, Any]) -> State:
     return plan(State(), decode_document(raw)).state
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
 @given(states())
 def test_a_round_trip_through_the_file_loses_nothing(state: State) -> None:

@@ -60,6 +60,7 @@ def test_the_table_is_bounded_and_the_oldest_go_first(storage: Storage, vault: V
     assert pending.take(tickets[10]) == BEGUN
 
 
+@pytest.mark.long
 @pytest.mark.threat("DAT-4")
 def test_a_hundred_thousand_begun_sign_ins_leave_honest_people_alone(
     pending: Pending, storage: Storage, clock: FixedClock
