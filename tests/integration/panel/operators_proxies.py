@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "tests" / "peers"))
 import debian_nginx  # noqa: E402
 
 TRAEFIK = os.environ.get("ARGOS_TRAEFIK_BINARY", "")
-"""Debian has no package of it, and a build takes too long for a suite: who has one, or built peers/traefik, names it."""
+"""Debian has no package of it, and it takes long to build: who has one, or built tests/peers/traefik, names it here."""
 KINDS = ("caddy", "nginx", *(["traefik"] if TRAEFIK else []))
 
 
