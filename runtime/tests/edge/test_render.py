@@ -135,6 +135,16 @@ def test_guards_stand_in_their_order() -> None:
     assert names.index("crowdsec") < names.index("rate_limit")
 
 
+def test_what_all_hosts_do_alike_stands_once() -> None:
+    """A thousand hosts are Caddy's to decode at each change: a kilobyte each is a megabyte (docs/performance.md)."""
+
+    def size(hosts: int) -> int:
+        guarded = {"auth": {"required": True}, "waf": {"mode": "block"}, "rate_limit": {"requests": 1, "window": 1}}
+        return len(json.dumps(rendered(*(host(f"h{number:03}.home.example", **guarded) for number in range(hosts)))))
+
+    assert (size(40) - size(20)) / 20 < 1700
+
+
 def test_every_handlers_identity_is_the_hosts_own() -> None:
     config = rendered(host("a.home.example", auth={"required": True}), host("b.home.example"))
     proxies = {

@@ -1,9 +1,13 @@
 package waf
 
 import (
+	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // full takes every place of a share until the test ends.
@@ -56,6 +60,41 @@ func TestAHostThatIsFloodedWithBodiesLeavesPlacesToOthers(t *testing.T) {
 	}
 	if share := cap(flooded.h.shares.bodies); share != runtime.GOMAXPROCS(0) || share >= cap(process) {
 		t.Errorf("a host may take %d of the process's %d places", share, cap(process))
+	}
+}
+
+// ING-8: on a core that a flood's inspections share with other work, they do not follow one another while it waits.
+func TestInspectionsInTurnLetOthersRunBetween(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	turn := slots{make(chan struct{}, 1)}
+	var inARow, longest atomic.Int64 // of inspections
+	var over atomic.Bool
+	var flood, others sync.WaitGroup
+	others.Go(func() {
+		for !over.Load() {
+			inARow.Store(0)
+			runtime.Gosched()
+		}
+	})
+	for range 40 {
+		flood.Go(func() {
+			in := &inspection{r: httptest.NewRequest("GET", "/", nil)}
+			err := in.inTurn(turn, func() error {
+				longest.Store(max(longest.Load(), inARow.Add(1)))
+				for begun := time.Now(); time.Since(begun) < time.Millisecond; {
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	flood.Wait()
+	over.Store(true)
+	others.Wait()
+	if n := longest.Load(); n > 3 {
+		t.Errorf("%d inspections in a row while others waited", n)
 	}
 }
 
