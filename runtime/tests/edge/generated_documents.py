@@ -1,7 +1,7 @@
 """Whole declarations, drawn at random over every field of every kind, such that each is one that Argos takes.
 
 What a field may not hold, the tests of decoding say. Here a drawn value is honest, so that no field is left at its
-default for want of a value that is accepted: ``test_export.py`` demands that every field was drawn otherwise.
+default for want of a value that is accepted: ``test_generated_hosts.py`` demands that every field was drawn otherwise.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+NAMED_ROUTE = "without_our_cookies"
+
 # Names are matched without regard to case, with a leading "=" (a nameless cookie whose value is sent as
 # "name=value") and with any blanks or control characters around, as browsers and lenient parsers differ there.
 _NAME = r"[\x00-\x20=]*(?:__Host-|__Secure-)?argos_"
@@ -26,9 +28,6 @@ _SENT, _LEADING = re.compile(SENT), re.compile(LEADING)
 def without_ours(header: str) -> str:
     """What of a Cookie header an upstream may have, for a proxy that is not ours; empty when nothing is left."""
     return _LEADING.sub("", _SENT.sub("", header))
-
-
-NAMED_ROUTE = "without_our_cookies"
 
 
 def strip() -> dict[str, Any]:

@@ -3,7 +3,6 @@ package waf
 import (
 	"fmt"
 	"regexp"
-	"regexp/syntax"
 	"strconv"
 	"strings"
 	"sync"
@@ -111,44 +110,6 @@ func (n *narrowing) source(s source) int {
 	}
 	n.sources = append(n.sources, s)
 	return len(n.sources) - 1
-}
-
-// filters are shared by all engines, as each has the same rule set, and by what narrows and what matches. Bounded: an
-// operator's own rules bring patterns too.
-var filters = struct {
-	sync.Mutex
-	of map[string]*filter
-}{of: map[string]*filter{}}
-
-const mostFilters = 2000
-
-// filterOfPattern returns nil for a pattern whose matches need nothing, or that cannot be told.
-func filterOfPattern(pattern string) *filter {
-	filters.Lock()
-	defer filters.Unlock()
-	f, known := filters.of[pattern]
-	if !known {
-		f = readFilter(pattern)
-		if len(filters.of) < mostFilters {
-			filters.of[pattern] = f
-		}
-	}
-	return f
-}
-
-func readFilter(pattern string) *filter {
-	if matchesArbitraryBytes(pattern) {
-		return nil
-	}
-	parsed, err := syntax.Parse("(?sm)"+pattern, syntax.Perl)
-	if err != nil {
-		return nil
-	}
-	f := filterOf(parsed)
-	if f.length == 0 && len(f.needs) == 0 && len(f.anyOf) == 0 {
-		return nil
-	}
-	return &f
 }
 
 // looked is what one source holds in this request, and all of it together.

@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"regexp/syntax"
 	"slices"
+	"sync"
 	"unicode"
 )
 
@@ -64,6 +65,47 @@ func (f *filter) meets(length int, held *bytesOf) bool {
 	return true
 }
 
+// meetsAnything tells of a filter that refuses nothing.
+func (f *filter) meetsAnything() bool { return f.length == 0 && len(f.needs) == 0 && len(f.anyOf) == 0 }
+
+// filters are shared by all engines, as each has the same rule set, and by what narrows and what matches. Bounded: an
+// operator's own rules bring patterns too.
+var filters = struct {
+	sync.Mutex
+	of map[string]*filter
+}{of: map[string]*filter{}}
+
+const mostFilters = 2000
+
+// filterOfPattern returns nil for a pattern whose matches need nothing, or that cannot be told.
+func filterOfPattern(pattern string) *filter {
+	filters.Lock()
+	defer filters.Unlock()
+	f, known := filters.of[pattern]
+	if !known {
+		f = readFilter(pattern)
+		if len(filters.of) < mostFilters {
+			filters.of[pattern] = f
+		}
+	}
+	return f
+}
+
+func readFilter(pattern string) *filter {
+	if matchesArbitraryBytes(pattern) {
+		return nil
+	}
+	parsed, err := syntax.Parse("(?sm)"+pattern, syntax.Perl)
+	if err != nil {
+		return nil
+	}
+	f := filterOf(parsed)
+	if f.meetsAnything() {
+		return nil
+	}
+	return &f
+}
+
 const (
 	mostNeeds = 8
 	mostNodes = 400 // of a pattern's alternatives in all: each costs a few ns for a value
@@ -104,8 +146,8 @@ func (f *filter) branch(re *syntax.Regexp, nodes *int) {
 		alternatives := make([]filter, len(re.Sub))
 		for i, sub := range re.Sub {
 			alternatives[i] = nodeOf(sub, nodes)
-			if a := &alternatives[i]; a.length == 0 && len(a.needs) == 0 && len(a.anyOf) == 0 {
-				return // one that anything meets
+			if alternatives[i].meetsAnything() {
+				return
 			}
 		}
 		f.anyOf = append(f.anyOf, alternatives)
