@@ -392,6 +392,17 @@ def test_the_search_for_secrets_finds_one_where_there_is_one(
 
 
 @pytest.mark.threat("SEC-3")
+def test_the_watch_knows_the_unit_of_a_process_that_ends_while_it_is_read(guest: Guest) -> None:
+    value = "findable-" + secrets.token_hex(16)
+    many = "for each in $(seq 40); do (for time in $(seq 60); do sleep 0.02; done) & done; wait"
+    with watching(guest, {"it": value}) as watched:
+        given = ("--unit=argos-e2e-brief", "-E", f"FINDABLE={value}")
+        guest.run("systemd-run", "-q", "--wait", *given, "sh", "-c", many, timeout=120)
+    units = {one.unit for one in watched.processes if "environ: it" in one.found}
+    assert units == {"argos-e2e-brief.service"}
+
+
+@pytest.mark.threat("SEC-3")
 def test_no_child_of_a_backup_or_of_caddys_validation_has_a_secret_in_its_environment(
     guest: Guest, api: AdminApi, planted: str, declaration: Declaration, archive: Callable[[], str]
 ) -> None:

@@ -99,16 +99,23 @@ _WATCH = (
     + r"""
 import select
 seen = set()
-def look(process):
-    place = f"/proc/{process}"
-    with open(f"{place}/environ", "rb") as stream:
-        environ, owner = stream.read(), os.fstat(stream.fileno()).st_uid
-    with open(f"{place}/cmdline", "rb") as stream:
-        command = stream.read()
-    with open(f"{place}/status") as stream:
-        user = next(line for line in stream if line.startswith("Uid:")).split()[2]
+def unit_of(place):
     with open(f"{place}/cgroup") as stream:
-        unit = stream.readline().strip().rpartition("/")[2]
+        return stream.readline().strip().rpartition("/")[2]
+def look(process):
+    # Before the rest and after it: the kernel takes a process that ends out of its unit (a zombie is in the root's),
+    # and one that has only now been put into its own has not begun its program.
+    place = f"/proc/{process}"
+    unit, now = None, unit_of(place)
+    while unit is None or now not in (unit, ""):
+        unit = now
+        with open(f"{place}/environ", "rb") as stream:
+            environ, owner = stream.read(), os.fstat(stream.fileno()).st_uid
+        with open(f"{place}/cmdline", "rb") as stream:
+            command = stream.read()
+        with open(f"{place}/status") as stream:
+            user = next(line for line in stream if line.startswith("Uid:")).split()[2]
+        now = unit_of(place)
     words = command.decode(errors="replace").split("\0")[:4]
     found = [f"environ: {name}" for name in found_in(environ)] + [f"cmdline: {name}" for name in found_in(command)]
     seen.add((int(user), owner, unit, " ".join(words).strip(), tuple(found)))
