@@ -38,29 +38,45 @@ def _text(spec):
     return "" if spec is None else json.dumps(spec, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def declare(module, document):
-    """Plan (check mode) or apply ``document``, and leave by exit_json or fail_json.
+def answer_of(module, what, change, as_asked):
+    """Return what the runtime answers to a change, less its warnings, which it shows; a refusal ends the task.
 
-    A virgin guest has no runtime yet: in check mode the answer is then the whole
-    declaration as diff, validated by the argument specification alone.
+    Args:
+        module: the task's.
+        what: which is changed, as a warning calls it.
+        change: asks the runtime, given its API, the task's options, and whether only to look.
+        as_asked: stands for the answer, given the options, in check mode on a virgin guest, which has no
+            runtime yet: the argument specification alone has checked them then.
     """
-    api = AdminApi(module.params["socket"])
+    try:
+        answer = change(AdminApi(module.params["socket"]), module.params, module.check_mode)
+    except RuntimeAbsent as error:
+        if not module.check_mode:
+            module.fail_json(msg=str(error))
+        module.warn("No runtime answers on this machine yet: the %s was checked by its types only." % what)
+        answer = as_asked(module.params)
+    except AdminApiError as error:
+        module.fail_json(msg=str(error), errors=error.errors, code=error.code)
+    for warning in answer.pop("warnings", []):
+        module.warn(warning)
+    return answer
+
+
+def declare(module, document):
+    """Plan (check mode) or apply ``document``, and leave by exit_json or fail_json."""
     headers = {"If-Match": module.params["etag"]} if module.params.get("etag") else None
     path = "/v1/config/plan" if module.check_mode else "/v1/config/apply"
     if module.check_mode and module.params.get("pending_secrets"):
         path += "?pending_secrets=%s" % quote(",".join(module.params["pending_secrets"]), safe=",")
-    try:
-        answer = api.post(path, document, headers)
-    except RuntimeAbsent as error:
-        if not module.check_mode:
-            module.fail_json(msg=str(error))
-        module.warn("No runtime answers on this machine yet: the declaration was checked by its types only.")
+
+    def change(api, _params, _check):
+        return api.post(path, document, headers)
+
+    def as_asked(_params):
         changes = _as_created(document)
-        module.exit_json(changed=bool(changes), changes=changes, diff=diff_of(changes))
-    except AdminApiError as error:
-        module.fail_json(msg=str(error), errors=error.errors, code=error.code)
-    for warning in answer.get("warnings", []):
-        module.warn(warning)
+        return {"changed": bool(changes), "changes": changes}
+
+    answer = answer_of(module, "declaration", change, as_asked)
     result = {key: answer[key] for key in ("changed", "changes", "etag", "revision") if key in answer}
     module.exit_json(diff=diff_of(answer.get("changes", [])), **result)
 

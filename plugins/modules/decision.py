@@ -115,14 +115,9 @@ from urllib.parse import quote
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.argos.edge.plugins.module_utils.admin_api import (
-    CONNECTION_OPTIONS,
-    AdminApi,
-    AdminApiError,
-    RuntimeAbsent,
-)
+from ansible_collections.argos.edge.plugins.module_utils.admin_api import CONNECTION_OPTIONS
 from ansible_collections.argos.edge.plugins.module_utils.caller import ssh_peers
-from ansible_collections.argos.edge.plugins.module_utils.declaration import diff_of
+from ansible_collections.argos.edge.plugins.module_utils.declaration import answer_of, diff_of
 
 OPTIONS = {
     "value": {"type": "str", "required": True},
@@ -157,17 +152,7 @@ def as_created(params):
 def main():
     """Plan or make one decision's change."""
     module = AnsibleModule(argument_spec=dict(CONNECTION_OPTIONS, **OPTIONS), supports_check_mode=True)
-    try:
-        answer = change(AdminApi(module.params["socket"]), module.params, module.check_mode)
-    except RuntimeAbsent as error:
-        if not module.check_mode:
-            module.fail_json(msg=str(error))
-        module.warn("No runtime answers on this machine yet: the decision was checked by its types only.")
-        answer = as_created(module.params)
-    except AdminApiError as error:
-        module.fail_json(msg=str(error), errors=error.errors, code=error.code)
-    for warning in answer.get("warnings", []):
-        module.warn(warning)
+    answer = answer_of(module, "decision", change, as_created)
     name = module.params["value"]
     changes = [dict(answer, kind="decision", name=name)] if answer["changed"] else []
     module.exit_json(diff=diff_of(changes), **{key: answer[key] for key in ("changed", "before", "after")})

@@ -64,7 +64,7 @@ EXAMPLES = r"""
 RETURN = r"""
 version:
   description: Number of values that the secret has had. In check mode, what it would be.
-  returned: when O(state=present) and the runtime answers
+  returned: when O(state=present)
   type: int
   sample: 2
 """
@@ -73,12 +73,8 @@ from urllib.parse import quote
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.argos.edge.plugins.module_utils.admin_api import (
-    CONNECTION_OPTIONS,
-    AdminApi,
-    AdminApiError,
-    RuntimeAbsent,
-)
+from ansible_collections.argos.edge.plugins.module_utils.admin_api import CONNECTION_OPTIONS, AdminApiError
+from ansible_collections.argos.edge.plugins.module_utils.declaration import answer_of
 
 OPTIONS = {
     "name": {"type": "str", "required": True},
@@ -100,6 +96,11 @@ def change(api, params, check):
         return {"changed": False}
 
 
+def as_created(params):
+    """Return the answer for a machine without a runtime: the secret's first value."""
+    return {"changed": True, "version": 1} if params["state"] == "present" else {"changed": False}
+
+
 def main():
     """Plan or make one secret's change."""
     module = AnsibleModule(
@@ -108,17 +109,7 @@ def main():
         supports_check_mode=True,
     )
     name = module.params["name"]
-    try:
-        answer = change(AdminApi(module.params["socket"]), module.params, module.check_mode)
-    except RuntimeAbsent as error:
-        if not module.check_mode:
-            module.fail_json(msg=str(error))
-        module.warn("No runtime answers on this machine yet: the secret was checked by its types only.")
-        answer = {"changed": module.params["state"] == "present"}
-    except AdminApiError as error:
-        module.fail_json(msg=str(error), errors=error.errors, code=error.code)
-    for warning in answer.pop("warnings", []):
-        module.warn(warning)
+    answer = answer_of(module, "secret", change, as_created)
     diff = {}
     if answer["changed"]:
         # Never the values: what can be said is that there is one, and that it is another one.

@@ -198,13 +198,8 @@ from urllib.parse import quote
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.argos.edge.plugins.module_utils.admin_api import (
-    CONNECTION_OPTIONS,
-    AdminApi,
-    AdminApiError,
-    RuntimeAbsent,
-)
-from ansible_collections.argos.edge.plugins.module_utils.declaration import diff_of
+from ansible_collections.argos.edge.plugins.module_utils.admin_api import CONNECTION_OPTIONS, AdminApiError
+from ansible_collections.argos.edge.plugins.module_utils.declaration import answer_of, diff_of
 
 SHOWN = ("name", "email", "role", "groups", "disabled")
 DECLARED = SHOWN + ("password", "update_password", "must_change_password", "second_factor", "link")
@@ -253,15 +248,7 @@ def main():
         supports_check_mode=True,
         mutually_exclusive=[("password", "link")],
     )
-    try:
-        answer = change(AdminApi(module.params["socket"]), module.params, module.check_mode)
-    except RuntimeAbsent as error:
-        if not module.check_mode:
-            module.fail_json(msg=str(error))
-        module.warn("No runtime answers on this machine yet: the account was checked by its types only.")
-        answer = as_created(module.params)
-    except AdminApiError as error:
-        module.fail_json(msg=str(error), errors=error.errors, code=error.code)
+    answer = answer_of(module, "account", change, as_created)
     changes = [dict(answer, kind="user", name=module.params["username"])] if answer["changed"] else []
     module.exit_json(diff=diff_of(changes), **answer)
 

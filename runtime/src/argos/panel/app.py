@@ -20,11 +20,12 @@ from argos.panel.history import HistoryPage, RevisionPage
 from argos.panel.host_page import HostPage, NewHost
 from argos.panel.hosts import Hosts, Overview
 from argos.panel.mail import MailPage
-from argos.panel.oidc import Callback, Link, Provider, Start
+from argos.panel.oidc import Callback, Link, Start
 from argos.panel.oidc import Confirm as ConfirmElsewhere
 from argos.panel.password import Password
 from argos.panel.people import OnePerson, PeopleList
 from argos.panel.profile import Profile, ProfileSecondFactor, ProfileSessions
+from argos.panel.provider import Provider
 from argos.panel.second_factor import Confirm, SecondFactor
 from argos.panel.secrets import Secrets
 from argos.panel.security_headers import SecurityHeaders

@@ -1,4 +1,4 @@
-"""Signing in with the provider, as pages: the way out, the way back, linking, and the operator's switch."""
+"""Signing in with the provider, as pages: the way out, the way back, linking, and the fresh proof."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import falcon
 from argos.api.access import Needs
 from argos.application import Application
 from argos.errors import ArgosError
-from argos.oidc.break_glass import switched
 from argos.oidc.errors import NotAllowed, ProviderRefused, ProviderUnavailable, TokenRejected, UnknownState
 from argos.oidc.pending import LIFETIME, Ticket
 from argos.panel import cookies, forms, origin, pages
@@ -55,7 +54,7 @@ class Start:
             resp.status, resp.location = falcon.HTTP_303, f"/login?rd={quote(target, safe='')}"
             return
         try:
-            start = self._application.oidc.begin(_redirect_uri(door), target, door.visit.address)
+            start = self._application.oidc.begin(redirect_uri(door), target, door.visit.address)
         except ArgosError as error:
             show_problem(resp, self._application, error)
             return
@@ -88,7 +87,7 @@ class Link:
                 resp.status, resp.location = falcon.HTTP_303, target if target.startswith("/") else "/"
                 return
             link = (person.session.user_id, person.session.id)
-            start = oidc.begin(_redirect_uri(door), target, door.visit.address, link=link)
+            start = oidc.begin(redirect_uri(door), target, door.visit.address, link=link)
         except ArgosError as error:
             show_problem(resp, self._application, error)
             return
@@ -111,7 +110,7 @@ class Confirm:
         session, target = session_of(door), safe_target(door, forms.read(req).get("rd", "/"))
         try:
             start = self._application.oidc.begin(
-                _redirect_uri(door), target, door.visit.address, confirm=(session.user_id, session.id)
+                redirect_uri(door), target, door.visit.address, confirm=(session.user_id, session.id)
             )
         except ArgosError as error:
             show_problem(resp, self._application, error)
@@ -162,44 +161,6 @@ class Callback:
                 store.revoke(door.visit.actor, former.id)
 
 
-class Provider:
-    """``/oidc``: what is declared, the switch, and trying the connection."""
-
-    needs = Needs.ADMIN
-
-    def __init__(self, application: Application) -> None:
-        self._application = application
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Show it."""
-        self._show(req, resp)
-
-    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Switch on or off, or try the connection."""
-        door = Door.of(req)
-        action = forms.read(req).get("action", "")
-        if action == "test":
-            self._show(req, resp, steps=self._application.oidc.test(_redirect_uri(door)))
-            return
-        if action not in {"enable", "disable"}:
-            raise falcon.HTTPBadRequest(title="Unknown action", description="enable, disable or test")
-        document = switched(self._application.state(), enabled=action == "enable")
-        self._application.engine.apply(door.visit.actor, document)
-        resp.status, resp.location = falcon.HTTP_303, "/oidc"
-
-    def _show(self, req: falcon.Request, resp: falcon.Response, steps: object = None) -> None:
-        door = Door.of(req)
-        pages.render(
-            resp,
-            "oidc.html",
-            person=door.visit.person,
-            here="/oidc",
-            oidc=self._application.oidc.settings(),
-            callback=_redirect_uri(door),
-            steps=steps,
-        )
-
-
 def show_problem(resp: falcon.Response, application: Application, error: ArgosError) -> None:
     """Say what went wrong, and that the local way in is open."""
     status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), None)
@@ -238,7 +199,8 @@ def cookie_name(names: cookies.CookieNames, state: str) -> str:
     return f"{'__Host-' if names.secure else ''}argos_oidc_{kept}"
 
 
-def _redirect_uri(door: Door) -> str:
+def redirect_uri(door: Door) -> str:
+    """Where the provider sends the browser back to, as it is declared there too."""
     return f"{door.site.origin(door.host)}/oidc/callback"
 
 
