@@ -44,13 +44,9 @@ def status(options: argparse.Namespace) -> int:
 
 def test(options: argparse.Namespace) -> int:
     """Send the test message, and print each step."""
-    from argos.cli.session import print_json, services
+    from argos.cli.session import services
+    from argos.cli.trial import told
 
     with services() as here:
         steps = here.application.mail.test(here.actor, options.to)
-    if options.json:
-        print_json([{"step": step.name, "done": step.done, "message": step.message} for step in steps])
-    else:
-        for step in steps:
-            print(f"{'done  ' if step.done else 'failed'}  {step.name}: {step.message}")
-    return OK if steps[-1].done else FAILED
+    return told(steps, json=options.json)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from argos.cli.command_line import Commands, add_command, add_group, add_json
-from argos.cli.exits import FAILED, OK
+from argos.cli.exits import OK
 
 
 def add_to(commands: Commands) -> None:
@@ -60,18 +60,14 @@ def disable(options: argparse.Namespace) -> int:
 
 def test(options: argparse.Namespace) -> int:
     """Try the connection, and print each step."""
-    from argos.cli.session import print_json, services
+    from argos.cli.session import services
+    from argos.cli.trial import told
 
     with services() as here:
         edge = here.application.edge()
         panel = here.application.panel_url(edge.panel_host if edge else "localhost")
         steps = here.application.oidc.test(f"{panel}/oidc/callback")
-    if options.json:
-        print_json([{"step": step.name, "done": step.done, "message": step.message} for step in steps])
-    else:
-        for step in steps:
-            print(f"{'done  ' if step.done else 'failed'}  {step.name}: {step.message}")
-    return OK if all(step.done for step in steps) else FAILED
+    return told(steps, json=options.json)
 
 
 def _switch(options: argparse.Namespace, *, enabled: bool) -> int:
