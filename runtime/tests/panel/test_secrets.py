@@ -177,7 +177,7 @@ def test_the_page_writes_and_removes_and_shows_no_value(application: Application
     assert (
         "pem has been removed." in panel.simulate_post("/secrets", body=urlencode({"do": "delete", "name": "pem"})).text
     )
-    assert panel.simulate_post("/secrets", body=urlencode({"do": "delete", "name": "pem"})).status_code == 409
+    assert panel.simulate_post("/secrets", body=urlencode({"do": "delete", "name": "pem"})).status_code == 404
     assert panel.simulate_post("/secrets", body="do=nonsense").status_code == 400
 
 

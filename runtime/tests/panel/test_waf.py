@@ -92,7 +92,7 @@ def test_a_change_made_meanwhile_is_not_overwritten(application: Application) ->
     declare(application)
     key = log(application)
     answer = browser(application).simulate_post(f"/waf/{key}", body="etag=of-an-earlier-state")
-    assert answer.status_code == 409
+    assert answer.status_code == 412
     assert "changed since" in answer.text
 
 

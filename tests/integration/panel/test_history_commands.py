@@ -117,7 +117,7 @@ def test_the_admin_api_and_the_panel_tell_the_same_history(runtime: Runtime) -> 
     # Somebody else changes something while the page is open: it is refused, and the page shows the present.
     runtime.admin("POST", "/v1/config/apply", {"settings": {"oidc": {**OIDC, "enabled": False, "name": "Third ID"}}})
     late = browser.post(f"/history/{newest[1]['id']}", {"etag": etag})
-    assert late.status_code == 409
+    assert late.status_code == 412
     assert "has changed since" in late.text
     assert "Third ID" in late.text
     etag = late.text.partition('name="etag" value="')[2].partition('"')[0]

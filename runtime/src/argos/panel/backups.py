@@ -9,6 +9,7 @@ from argos.application import Application
 from argos.errors import ArgosError
 from argos.panel import forms, pages
 from argos.panel.access import Door
+from argos.panel.errors import status_of
 from argos.panel.moments import Moment
 
 
@@ -36,7 +37,7 @@ class Backups:
                 request = self._application.backups.ask_for(actor)
                 resp.status, resp.location = falcon.HTTP_303, f"/backups?asked={request}"
         except ArgosError as problem:
-            self._show(req, resp, problem=str(problem), status=falcon.HTTP_409)
+            self._show(req, resp, problem=str(problem), status=status_of(resp, problem))
 
     def _show(
         self,

@@ -8,12 +8,12 @@ from urllib.parse import urlencode
 import falcon
 
 from argos.api.access import Needs
-from argos.api.errors import answer_for
 from argos.application import Application
 from argos.doctor.crowdsec import edge_view, shown_error
 from argos.errors import ArgosError
 from argos.panel import forms, pages
 from argos.panel.access import Door
+from argos.panel.errors import status_of
 from argos.panel.problems import Problem, Problems
 from argos.threat.service import ORIGIN, Change, Page, Query, Wanted
 from argos.threat.target import Target, duration_text, network_of
@@ -68,11 +68,8 @@ class Decisions:
                         title=forms.UNREADABLE, description="The form does not say what to do. Reload the page."
                     )
         except ArgosError as error:
-            answer = answer_for(error)
-            for name, value in answer.headers.items():
-                resp.set_header(name, value)
             kept = form if form.get("do") == "add" else {}
-            self._show(req, resp, kept, problems=_problems(error), status=falcon.code_to_http_status(answer.status))
+            self._show(req, resp, kept, problems=_problems(error), status=status_of(resp, error))
             return
         self._show(req, resp, done=f"{done} This takes effect within 20 seconds.")
 

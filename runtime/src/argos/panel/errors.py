@@ -35,6 +35,14 @@ def add_error_handlers(app: falcon.App[falcon.Request, falcon.Response]) -> None
     app.add_error_handler(falcon.HTTPError, _http_error)
 
 
+def status_of(resp: falcon.Response, error: ArgosError) -> str:
+    """The status line of a page that shows ``error``, as the API answers; sets the header fields that go with it."""
+    answer = api_errors.answer_for(error)
+    for name, value in answer.headers.items():
+        resp.set_header(name, value)
+    return str(falcon.code_to_http_status(answer.status))
+
+
 def _http_error(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _params: dict[str, str]) -> None:
     if is_api(req):
         api_errors.write_http_error(resp, error)
@@ -57,12 +65,10 @@ def _domain_error(req: falcon.Request, resp: falcon.Response, error: ArgosError,
         api_errors.write_domain_error(resp, error)
         return
     answer = api_errors.answer_for(error)
-    for name, value in answer.headers.items():
-        resp.set_header(name, value)
     pages.render(
         resp,
         "message.html",
-        status=falcon.code_to_http_status(answer.status),
+        status=status_of(resp, error),
         heading=_HEADINGS.get(answer.status, "That did not work"),
         message=answer.message,
         sign_out=False,

@@ -12,9 +12,10 @@ from argos.api.revisions import number_in, rollback_note
 from argos.application import Application
 from argos.edge.history import PAGE, Revision, diff_lines
 from argos.edge.plan import Change
-from argos.errors import ArgosError, Conflict, Invalid, Refused, Unavailable
+from argos.errors import ArgosError, Invalid, Unavailable
 from argos.panel import forms, pages
 from argos.panel.access import Door
+from argos.panel.errors import status_of
 from argos.panel.moments import Moment
 
 _STATES = {"active": ("good", "in force"), "superseded": ("", "was in force"), "failed": ("bad", "refused")}
@@ -67,9 +68,8 @@ class RevisionPage:
         try:
             actor = Door.of(req).visit.actor
             self._application.engine.replace(actor, target, rollback_note(wanted), seen or None)
-        except (Invalid, Conflict, Refused, Unavailable) as error:
-            status = falcon.HTTP_503 if isinstance(error, Unavailable) else falcon.HTTP_409
-            self._show(req, resp, wanted, problem=error, status=status)
+        except ArgosError as error:
+            self._show(req, resp, wanted, problem=error, status=status_of(resp, error))
             return
         resp.status, resp.location = falcon.HTTP_303, f"/history?back={wanted}"
 

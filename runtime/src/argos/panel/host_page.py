@@ -9,16 +9,16 @@ from urllib.parse import quote
 import falcon
 
 from argos.api.access import Needs
-from argos.api.errors import answer_for
 from argos.application import Application
 from argos.edge.decode import decode_document
 from argos.edge.model import Host
 from argos.edge.plan import State, Stored
 from argos.edge.waf_events import recent
 from argos.edge.waf_exclude import exclusion_spec
-from argos.errors import ArgosError, Conflict, NotFound, Stale, Unavailable
+from argos.errors import ArgosError, Conflict, NotFound, Unavailable
 from argos.panel import forms, host_form, pages
 from argos.panel.access import Door
+from argos.panel.errors import status_of
 from argos.panel.history import shown_change
 from argos.panel.hosts import host_view
 from argos.panel.problems import Problems
@@ -60,7 +60,7 @@ class NewHost:
                 return
             self._application.engine.apply(Door.of(req).visit.actor, document, form.get("etag") or None)
         except ArgosError as error:
-            self._show(req, resp, typed, problems=_problems(self._application, error), status=_status(resp, error))
+            self._show(req, resp, typed, problems=_problems(self._application, error), status=status_of(resp, error))
             return
         resp.status = falcon.HTTP_303
         resp.location = f"/hosts/{quote(document.hosts[0].name, safe='')}?done=published"
@@ -128,7 +128,7 @@ class HostPage:
                 return
             outcome = self._application.engine.apply(Door.of(req).visit.actor, document, form.get("etag") or None)
         except ArgosError as error:
-            problems, status = _problems(self._application, error), _status(resp, error)
+            problems, status = _problems(self._application, error), status_of(resp, error)
             fresh = self._application.state()
             self._show(req, resp, fresh, held, typed, problems=problems, status=status)
             return
@@ -201,16 +201,7 @@ def _wanted(do: str, form: dict[str, str], typed: dict[str, str], held: Stored, 
 
 
 def _problems(application: Application, error: ArgosError) -> Problems:
-    if isinstance(error, Stale):
-        error = Conflict("Somebody has changed the configuration since you opened this page. Check it, then save again")
     return Problems.of(error, host_form.PLACES, application.scrubber.scrub)
-
-
-def _status(resp: falcon.Response, error: ArgosError) -> str:
-    answer = answer_for(error)
-    for name, value in answer.headers.items():
-        resp.set_header(name, value)
-    return str(falcon.code_to_http_status(answer.status))
 
 
 def _exclusion_words(spec: dict[str, Any]) -> str:

@@ -9,15 +9,15 @@ from typing import Any
 import falcon
 
 from argos.api.access import Needs
-from argos.api.errors import answer_for
 from argos.api.mail import own_address
 from argos.application import Application
 from argos.edge.decode import decode_document
 from argos.edge.decode.mail import EVENTS
 from argos.edge.model import MailSettings
-from argos.errors import ArgosError, Conflict, Stale
+from argos.errors import ArgosError
 from argos.panel import forms, pages
 from argos.panel.access import Door
+from argos.panel.errors import status_of
 from argos.panel.host_form import OWNER
 from argos.panel.moments import Moment
 from argos.panel.problems import Problems
@@ -72,18 +72,12 @@ class MailPage:
             document = decode_document(document_of(typed, self._owner() or OWNER))
             outcome = self._application.engine.apply(visit.actor, document, form.get("etag") or None)
         except ArgosError as error:
-            status = answer_for(error)
-            for name, value in status.headers.items():
-                resp.set_header(name, value)
             shown = typed if do == "save" else None
-            self._show(req, resp, form=shown, problems=self._problems(error), status=status.status)
+            self._show(req, resp, form=shown, problems=self._problems(error), status=status_of(resp, error))
             return
         resp.status, resp.location = falcon.HTTP_303, f"/mail?done={'saved' if outcome.changed else 'same'}"
 
     def _problems(self, error: ArgosError) -> Problems:
-        if isinstance(error, Stale):
-            said = "Somebody has changed the configuration since you opened this page. Check it, then save again"
-            error = Conflict(said)
         return Problems.of(error, PLACES, self._application.scrubber.scrub)
 
     def _owner(self) -> str:
@@ -99,7 +93,7 @@ class MailPage:
         steps: list[Step] | None = None,
         done: str = "",
         problems: Problems | None = None,
-        status: int = 200,
+        status: str = falcon.HTTP_200,
     ) -> None:
         application, visit = self._application, Door.of(req).visit
         state, standing, now = application.state(), application.mail.state(), application.clock.now()
@@ -108,7 +102,7 @@ class MailPage:
         pages.render(
             resp,
             "mail.html",
-            status=falcon.code_to_http_status(status),
+            status=status,
             person=visit.person,
             here="/mail",
             declared=state.mail is not None,

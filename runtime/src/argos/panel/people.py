@@ -7,7 +7,6 @@ from urllib.parse import quote
 
 import falcon
 
-from argos.accounts.errors import LastAdmin
 from argos.accounts.model import User
 from argos.accounts.people import Wanted
 from argos.api.access import Needs, Visit
@@ -16,6 +15,7 @@ from argos.application import Application
 from argos.errors import ArgosError, Conflict, Invalid
 from argos.panel import forms, pages
 from argos.panel.access import Door
+from argos.panel.errors import status_of
 from argos.panel.moments import Moment
 from argos.panel.problems import Problems
 
@@ -58,7 +58,7 @@ class PeopleList:
             )
             link = new_link(self._application, visit.actor, user.username)["link"]
         except (Invalid, Conflict) as error:
-            self._show(resp, visit, form, problems=Problems.of(error, _PLACES), status=status_of(error))
+            self._show(resp, visit, form, problems=Problems.of(error, _PLACES), status=status_of(resp, error))
             return
         show_person(resp, self._application, visit, user, done="The account has been created.", link=str(link))
 
@@ -109,7 +109,8 @@ class OnePerson:
             user = self._application.accounts.get(username)
             typed = form if form.get("do") == "save" else None
             found = Problems.of(error, _PLACES)
-            show_person(resp, self._application, visit, user, typed=typed, problems=found, status=status_of(error))
+            status = status_of(resp, error)
+            show_person(resp, self._application, visit, user, typed=typed, problems=found, status=status)
             return
         if done is None:
             resp.status = falcon.HTTP_303
@@ -185,11 +186,6 @@ def problem_text(error: ArgosError) -> str:
     if isinstance(error, Invalid):
         return "; ".join(f"{one.field} {one.problem}: {one.expected}" for one in error.errors) + "."
     return f"{error.message}."
-
-
-def status_of(error: ArgosError) -> str:
-    """The status of a page that shows an error."""
-    return falcon.HTTP_409 if isinstance(error, Conflict | LastAdmin) else falcon.HTTP_400
 
 
 def show_person(

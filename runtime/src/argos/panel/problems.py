@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from argos.errors import ArgosError, Invalid
+from argos.errors import ArgosError, Invalid, Stale
+
+CHANGED_MEANWHILE = "Somebody has changed the configuration since you opened this page. Check it, then save again."
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Problems:
             scrub: takes known secrets out of the words of others.
             places: for each field of the model (``waf`` stands for all below it) the input's id and its label.
         """
+        if isinstance(error, Stale):
+            return cls((Problem(CHANGED_MEANWHILE),))
         if not isinstance(error, Invalid):
             return cls((Problem(f"{scrub(error.message).removesuffix('.')}."),))
         known = places or {}

@@ -10,9 +10,10 @@ import falcon
 from argos.api.access import Needs
 from argos.application import Application
 from argos.edge.secret_use import SecretView
-from argos.errors import Conflict, Invalid, NotFound, Unavailable
+from argos.errors import ArgosError
 from argos.panel import forms, pages
 from argos.panel.access import Door
+from argos.panel.errors import status_of
 from argos.panel.moments import Moment
 from argos.panel.problems import Problems
 
@@ -37,9 +38,9 @@ class Secrets:
         form = forms.read(req)
         try:
             done, warnings = self._do(req, form)
-        except (Invalid, Conflict, NotFound, Unavailable) as error:
-            status = falcon.HTTP_400 if isinstance(error, Invalid) else falcon.HTTP_409
-            self._show(req, resp, name=form.get("name", ""), problems=Problems.of(error, _PLACES), status=status)
+        except ArgosError as error:
+            problems, status = Problems.of(error, _PLACES), status_of(resp, error)
+            self._show(req, resp, name=form.get("name", ""), problems=problems, status=status)
             return
         self._show(req, resp, done=done, warnings=warnings)
 

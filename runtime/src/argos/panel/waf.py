@@ -19,6 +19,7 @@ from argos.edge.waf_policy import effective
 from argos.errors import ArgosError, NotFound
 from argos.panel import forms, pages
 from argos.panel.access import Door
+from argos.panel.errors import status_of
 from argos.panel.moments import Moment
 
 _LISTED = 100
@@ -82,7 +83,7 @@ class WafEvent:
             proposal = propose(self._application.state(), found)
             self._application.engine.apply(door.visit.actor, proposal.document, etag or None)
         except ArgosError as problem:
-            self._show(req, resp, found, problem=problem.message, status=falcon.HTTP_409)
+            self._show(req, resp, found, problem=problem.message, status=status_of(resp, problem))
             return
         self._show(req, resp, found, done=True)
 
