@@ -23,8 +23,8 @@ PLANS = [
     ("user", {"username": "alice", "email": "alice@home.example"}, "account", "user alice", "alice@home.example"),
     ("decision", {"value": "203.0.113.7", "reason": "scans"}, "decision", "decision 203.0.113.7", "scans"),
     ("secret", {"name": "photos-token", "value": "hidden-7d1f"}, "secret", "secret/photos-token", "a value, version 1"),
-    ("host", {"name": "a.home.example", "upstreams": [{"url": "http://192.0.2.2"}]}, "declaration", "host a.home.example",
-     "192.0.2.2"),
+    ("host", {"name": "a.home.example", "upstreams": [{"url": "http://192.0.2.2"}]}, "declaration",
+     "host a.home.example", "192.0.2.2"),
 ]  # fmt: skip
 
 
