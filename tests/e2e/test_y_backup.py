@@ -76,6 +76,7 @@ def test_the_module_makes_one_when_there_is_no_fresh_one(tasks: Tasks, guest: Gu
     assert again.result["name"] == made.result["name"]
 
 
+@pytest.mark.timeout(1800)  # three runs of a playbook, on a machine that may be busy
 @pytest.mark.threat("DAT-6")
 @pytest.mark.threat("ING-3")
 @pytest.mark.usefixtures("archives", "crowdsec")
