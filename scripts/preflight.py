@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 STATE = os.path.join(os.path.realpath(TOP), ".argos")
 NEED_GB = {"up": 6, "test": 10, "check": 2}  # image, guest, Go's caches; for tests a second guest and a browser too
-TIMEOUT = 5  # seconds
+TIMEOUT = 20  # seconds
 
 
 def python_problem():

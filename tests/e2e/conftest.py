@@ -23,7 +23,7 @@ def guest() -> Guest:
         found = Guest.of_checkout()
     except RuntimeError as error:
         pytest.exit(str(error), returncode=2)
-    found.wait_for_units(*UNITS, within=90)
+    found.wait_for_units(*UNITS)
     return found
 
 

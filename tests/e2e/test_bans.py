@@ -105,7 +105,7 @@ def test_a_scan_for_what_is_not_there_is_banned_by_crowdsec_itself(
     scanner, other = new_visitor(SCANNER), new_visitor()
     for number in range(15):
         assert status(scanner, f"{host}/gone/{number}.php") in (403, 404)
-    until("CrowdSec bans the scanner", lambda: status(scanner, f"{host}/") == 403, within=120)
+    until("CrowdSec bans the scanner", lambda: status(scanner, f"{host}/") == 403, within=240)
     assert status(other, f"{host}/") == 200
     decision = next(found for found in crowdsec.decisions() if found["value"] == SCANNER)
     assert decision["origin"] == "crowdsec", decision

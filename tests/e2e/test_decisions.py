@@ -61,6 +61,7 @@ def test_a_ban_by_the_module_is_in_force_and_lifted_within_20_seconds(
     planned = tasks.run("decision", "--check", "--diff", **wanted)
     assert planned.changed
     assert crowdsec.decisions() == []
+    began = time.monotonic()
     made = tasks.run("decision", "--diff", **wanted)
     assert made.result["diff"] == planned.result["diff"]
     made_range = api.request("PUT", "/v1/decisions", {"value": RANGE, "duration": "1h", "reason": "e2e"})
@@ -71,8 +72,8 @@ def test_a_ban_by_the_module_is_in_force_and_lifted_within_20_seconds(
     assert not tasks.run("decision", **wanted).changed
     [found] = tasks.run("decision_info", ip=BY_MODULE).result["decisions"]
     assert (found["origin"], found["scope"], found["scenario"]) == ("argos", "ip", "e2e")
-    assert found["seconds"] == pytest.approx(365 * 86400, abs=120)
-    assert "decisions; LAPI answered Caddy" in health(api, "CrowdSec")["message"]
+    assert -2 <= 365 * 86400 - found["seconds"] <= time.monotonic() - began + 2
+    until("LAPI answers the doctor too", lambda: "LAPI answered Caddy" in health(api, "CrowdSec")["message"], within=60)
     told = json.loads(guest.run("argos", "status", "--json"))["crowdsec"]
     assert (told["enabled"], told["error"]) == (True, None)
     assert told["decisions"] >= 2
@@ -120,7 +121,7 @@ def test_crowdsec_away_is_told_from_stale_credentials_and_both_are_mended(
     assert api.request("PUT", "/v1/decisions", {**ban, "duration": "3h"}).status == 200
     until("all is well", lambda: health(api, "CrowdSec credentials")["state"] == "ok", within=60)
     assert api.request("DELETE", f"/v1/decisions?value={BY_MODULE}").body["changed"]
-    until("Caddy has the new key: the ban is lifted", lambda: status(banned, host) == 200, within=WITHIN + 5)
+    until("Caddy has the new key: the ban is lifted", lambda: status(banned, host) == 200, within=60)
     assert json.loads(guest.run("argos", "crowdsec", "credentials", "--json"))["changed"] is False
 
     guest.systemctl("stop", "crowdsec")

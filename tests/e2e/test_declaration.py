@@ -19,6 +19,7 @@ import json, os, sqlite3, subprocess
 base = sqlite3.connect("file:/var/lib/argos/argos.db?mode=ro", uri=True)
 one = lambda query: base.execute(query).fetchone()[0]
 rendered = os.stat("/var/lib/argos-edge/caddy.json")
+subprocess.run(["journalctl", "--sync"], check=True)  # what Caddy has said and journald has not read yet
 journal = subprocess.run(["journalctl", "-u", "argos-caddy", "-o", "cat", "--no-pager"], capture_output=True).stdout
 print(json.dumps({
     "revision": one("SELECT max(id) FROM revisions"),

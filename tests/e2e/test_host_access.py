@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from lab.admin_api import AdminApi, Declaration
 from lab.authenticator import became_full, set_up, sign_in_half_way
-from lab.browser import Watched, chromium
+from lab.browser import PATIENCE_MS, Watched, chromium
 from lab.echo import Received
 from lab.guest import Guest
 from lab.people import Panel, People, Person
@@ -59,7 +59,7 @@ def page(guest: Guest, panel: Panel) -> Iterator[Page]:
     """A browser's page; fail at the end where one of the panel broke its own policy."""
     with chromium(guest) as browser:
         context = browser.new_context()
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(PATIENCE_MS)
         watched = Watched(context, panel.host)
         yield context.new_page()
         assert not watched.reports, watched.reports

@@ -30,8 +30,11 @@ for top in sys.argv[1:]:
         for name in names:
             path = os.path.join(directory, name)
             if os.path.isfile(path) and "/journal/" not in path:
-                with open(path, "rb") as stream:
-                    look(path, stream.read())
+                try:
+                    with open(path, "rb") as stream:
+                        look(path, stream.read())
+                except FileNotFoundError:  # the services work on
+                    pass
 """
 
 
@@ -76,11 +79,11 @@ def test_a_failed_backup_is_mailed_and_the_password_stands_nowhere(guest: Guest,
         assert guest.attempt("systemctl", "start", "argos-backup.service")[0] != 0
     finally:
         guest.run("chmod", "0700", BACKUPS)
-    until("the mail arrives", lambda: len(relay.server.raw) == 2, within=60)
+    until("the mail arrives", lambda: len(relay.server.raw) == 2, within=180)
     message = relay.server.messages()[1]
     assert message["Subject"].endswith(": backup failed")
     assert BACKUPS in message.get_content()
-    until("nothing waits", lambda: standing(guest)["waiting"] == 0, within=30)
+    until("nothing waits", lambda: standing(guest)["waiting"] == 0, within=60)
 
     forms = [PASSWORD, base64.b64encode(PASSWORD.encode()).decode(), signed_in_with()]
     assert guest.python(SEARCH, *SEARCHED, stdin="\n".join(forms)) == ""

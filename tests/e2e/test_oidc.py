@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pyotp
 import pytest
 from lab.admin_api import AdminApi, Declaration
-from lab.browser import Watched, chromium
+from lab.browser import PATIENCE_MS, Watched, chromium
 from lab.echo import Received
 from lab.guest import Guest
 from lab.people import People
@@ -36,7 +36,7 @@ def browser(guest: Guest, provider: Provider) -> Iterator[Browser]:
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     made = browser.new_context()
-    made.set_default_timeout(20_000)
+    made.set_default_timeout(PATIENCE_MS)
     yield made
     made.close()
 
@@ -125,7 +125,7 @@ def test_it_ends_on_the_second_factor_of_who_has_one_and_goes_on_from_there(
     assert secret, page.inner_text("main")
     page.fill("#code", code_of(secret[0], 0))
     page.locator("main button[type=submit]").first.click()
-    page.wait_for_load_state()
+    page.locator(".codes").wait_for()
     assert re.search(r"\w{4}-\w{4}", page.inner_text("main")), "the recovery codes are shown"
     context.clear_cookies(domain=declaration.panel)
     context.clear_cookies(domain=f".{declaration.parent}")

@@ -33,7 +33,7 @@ def copying(guest: Guest, api: AdminApi, nothing_left: None) -> Iterator[None]:
 
     def restarted_with(text: str) -> None:
         guest.shell(f"umask 077; cat > {ENVIRONMENT}; systemctl restart argos", stdin=text)
-        until("the runtime answers", lambda: api.request("GET", "/v1/key").status == 200, within=90)
+        until("the runtime answers", lambda: api.request("GET", "/v1/key").status == 200, within=240)
 
     restarted_with(kept.replace("\nARGOS_AUDIT_JOURNAL=0\n", "\nARGOS_AUDIT_JOURNAL=1\n"))
     yield
@@ -60,7 +60,7 @@ def test_each_row_is_in_the_journal_too(guest: Guest, api: AdminApi, declaration
     host = declaration.host("e2e-recorded", auth={"required": True, "emails": emails})
     assert api.request("POST", "/v1/config/apply", {"owner": OWNER, "hosts": [host]}).status == 200
     rows = api.get("/v1/audit?limit=200")["entries"]
-    until("the last one is there", lambda: copied(guest)[-1]["id"] >= rows[0]["id"], within=30)
+    until("the last one is there", lambda: copied(guest)[-1]["id"] >= rows[0]["id"], within=60)
     told = {row["id"]: row for row in copied(guest)}
     expected = {row["id"]: row for row in rows if row["id"] >= min(told)}
     assert expected.keys() <= told.keys()
@@ -74,12 +74,12 @@ def test_each_row_is_in_the_journal_too(guest: Guest, api: AdminApi, declaration
 
 def test_a_checkpoint_that_was_taken_away_is_missed_until_somebody_vouches_for_it(guest: Guest, api: AdminApi) -> None:
     guest.systemctl("restart", "argos")  # whose end leaves one
-    until("the runtime answers", lambda: api.request("GET", "/v1/key").status == 200, within=90)
+    until("the runtime answers", lambda: api.request("GET", "/v1/key").status == 200, within=240)
     assert guest.attempt("argos", "audit", "verify")[0] == 0
     guest.run("rm", CHECKPOINT)
     try:
         guest.systemctl("restart", "argos")
-        until("the runtime answers", lambda: api.request("GET", "/v1/key").status == 200, within=90)
+        until("the runtime answers", lambda: api.request("GET", "/v1/key").status == 200, within=240)
         assert guest.attempt("ls", CHECKPOINT)[0] != 0, "it was made up again"
         status, printed, _unused = guest.attempt("argos", "audit", "verify")
         assert (status, "is missing" in printed) == (1, True), printed

@@ -56,7 +56,7 @@ def killed_at(playbook: subprocess.Popen[str], place: str) -> str:
             break
     else:
         pytest.fail(f"it never came to {place}: " + "".join(printed[-40:]))
-    printed.append(playbook.communicate(timeout=60)[0])
+    printed.append(playbook.communicate(timeout=240)[0])  # its worker ends the task that it is in
     return "".join(printed)
 
 
@@ -65,7 +65,7 @@ def key_of(guest: Guest) -> dict[str, object]:
     return json.loads(guest.run("argos", "key", "check", "--json"))
 
 
-@pytest.mark.timeout(600)  # five runs of a playbook, on a machine that may be busy
+@pytest.mark.timeout(1800)  # five runs of a playbook, on a machine that may be busy
 @pytest.mark.threat("SEC-4")
 @pytest.mark.threat("FWD-2")
 def test_a_rotation_killed_at_each_step_is_finished_by_the_next_and_denies_nobody(
@@ -88,7 +88,7 @@ def test_a_rotation_killed_at_each_step_is_finished_by_the_next_and_denies_nobod
             chosen = (following if following.exists() else guest.state / "master.key").read_text().strip()
             assert chosen != old
         last = rotation(guest)
-        output += last.communicate(timeout=240)[0]
+        output += last.communicate(timeout=800)[0]
     assert last.returncode == 0, output[-3000:]
     assert set(seen.statuses) == {200}, (seen.statuses, seen.odd)
     new = (guest.state / "master.key").read_text().strip()

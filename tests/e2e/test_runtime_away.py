@@ -19,7 +19,7 @@ def restored_runtime(guest: Guest, panel: Panel, declaration: Declaration, new_v
     yield
     guest.systemctl("start", "argos", "argos-gate.socket", "argos-gate")
     client = new_visitor()
-    until("the panel serves", lambda: client.navigate(f"{panel.url}/login").status_code == 200, within=60)
+    until("the panel serves", lambda: client.navigate(f"{panel.url}/login").status_code == 200, within=240)
 
 
 @pytest.mark.threat("FWD-2")
@@ -33,8 +33,8 @@ def test_a_restart_under_load_denies_nobody(
         for _unused in range(2):
             guest.systemctl("restart", unit)
             steadily("signed in", lambda: signed_in.get(host).status_code == 200, during=1)
+        until("there was a load", lambda: seen.statuses[200] > 50, within=60)
     assert set(seen.statuses) == {200}, (seen.statuses, seen.odd)
-    assert seen.statuses[200] > 50
 
 
 @pytest.mark.threat("FWD-2")
@@ -64,8 +64,15 @@ def test_the_gate_killed_and_restarted_with_the_runtime_stopped_still_knows_the_
     guest.systemctl("stop", "argos")
     for act in ("systemctl kill -s KILL argos-gate || true", "systemctl restart argos-gate"):
         guest.shell(act)
-        until("the session passes", lambda: signed_in.get(host).status_code == 200, within=60)
-        assert stranger.get(host).status_code == 401
+
+        def decided() -> bool:
+            seen = stranger.get(host).status_code
+            if seen < 400:
+                pytest.fail(f"a stranger was answered {seen}")
+            return (seen, signed_in.get(host).status_code) == (401, 200)
+
+        # Both, as the first answers may still be those of the gate that is about to die.
+        until("the session passes, and a stranger does not", decided, within=60)
 
 
 @pytest.mark.threat("FWD-2")

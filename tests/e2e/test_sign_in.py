@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from lab.admin_api import Declaration
-from lab.browser import Watched, chromium
+from lab.browser import PATIENCE_MS, Watched, chromium
 from lab.echo import Received
 from lab.guest import Guest
 from lab.namespace import PublicNetwork
@@ -22,7 +22,7 @@ ASKED = "/inbox/a%2Fb?q=x%26y&next=%2Fdeep%2Flink&name=%C3%BCber&plain=1&empty="
 def context(guest: Guest) -> Iterator[BrowserContext]:
     with chromium(guest) as browser:
         made = browser.new_context()
-        made.set_default_timeout(20_000)
+        made.set_default_timeout(PATIENCE_MS)
         yield made
 
 
@@ -74,7 +74,7 @@ def test_a_person_lands_on_the_page_they_asked_for_and_is_out_after_signing_out(
 
     page.goto(f"https://{declaration.panel}/")
     page.get_by_role("button", name="Sign out").click()
-    page.wait_for_load_state()
+    page.wait_for_url(f"https://{declaration.panel}/login")
 
     # The very next request of anybody who holds the cookie, and then the browser's own.
     assert visitor.get(wanted, headers={**NAVIGATION, **stolen}).status_code == 302

@@ -55,7 +55,7 @@ def test_an_honest_request_that_was_refused_passes_after_its_exclusion_and_nothi
     def logged() -> list[dict[str, Any]]:
         return [found for found in waf_events(guest, host) if found not in before]
 
-    [event] = until("it is in the log", logged, within=10)
+    [event] = until("it is in the log", logged, within=60)
     assert (event["method"], event["uri"], event["status"]) == ("POST", "/wiki/save", 403)
     assert event["key"] in guest.run("argos", "waf", "events", "--host", host)
 

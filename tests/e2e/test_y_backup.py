@@ -53,7 +53,7 @@ def played(guest: Guest, name: str | Path, *arguments: str) -> subprocess.Comple
          name if isinstance(name, Path) else CHECKOUT / "playbooks" / f"{name}.yml", *arguments],
         cwd=CHECKOUT,
         env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".build"), "ANSIBLE_NOCOLOR": "1"},
-        capture_output=True, text=True, check=False, timeout=240,
+        capture_output=True, text=True, check=False, timeout=800,
     )  # fmt: skip
 
 
@@ -76,6 +76,7 @@ def test_the_module_makes_one_when_there_is_no_fresh_one(tasks: Tasks, guest: Gu
     assert again.result["name"] == made.result["name"]
 
 
+@pytest.mark.timeout(1800)  # three runs of a playbook, on a machine that may be busy
 @pytest.mark.threat("DAT-6")
 @pytest.mark.threat("ING-3")
 @pytest.mark.usefixtures("archives", "crowdsec")
@@ -123,7 +124,7 @@ def test_a_fetched_backup_puts_the_guest_back_and_signs_everybody_out(
     demand_only_holders(guest, watched)
 
     guest.wait_for_units(*SERVICES)
-    until("the runtime answers", lambda: api.request("GET", "/v1/health").status == 200, within=90)
+    until("the runtime answers", lambda: api.request("GET", "/v1/health").status == 200, within=240)
     assert LATER not in usernames(api)
     assert {host["name"] for host in api.get("/v1/hosts")["hosts"]} == hosts
     assert guest.run("sha256sum", "/var/lib/argos-caddy/pki/authorities/local/root.key") == authority
@@ -161,12 +162,12 @@ def test_who_has_taken_the_runtime_over_puts_no_file_into_roots_directories(
     # The path unit stands still, so that the unit below is the one that meets what was laid out.
     guest.systemctl("stop", "argos-backup.path")
     guest.run(*AS_ARGOS, f"ln -sfn {roots_directory} /run/argos-backup/taken; echo pwned > /run/argos-backup/request")
-    guest.run("systemctl", "start", "argos-backup.service", timeout=120)
+    guest.systemctl("start", "argos-backup.service")
     assert guest.run("ls", "-A", roots_directory) == ""
     assert guest.run("ls", "-A", "/run/argos-backup") == "", "the request was not taken"
     # And it does its work for the next who asks.
     guest.run(*AS_ARGOS, "printf %s 0123456789abcdef0123456789abcdef > /run/argos-backup/request")
-    guest.run("systemctl", "start", "argos-backup.service", timeout=120)
+    guest.systemctl("start", "argos-backup.service")
     answer = api.get("/v1/backups/requests/0123456789abcdef0123456789abcdef")
     assert answer["state"] == "ok"
 
@@ -193,12 +194,13 @@ run.wait()
     )
     guest.systemctl("restart", *SERVICES)
     guest.wait_for_units(*SERVICES)
-    until("the runtime answers", lambda: api.request("GET", "/v1/health").status == 200, within=90)
+    until("the runtime answers", lambda: api.request("GET", "/v1/health").status == 200, within=240)
     assert guest.attempt("ls", "/var/lib/argos/restore.journal")[0] != 0
     assert LATER not in usernames(api)
     assert visitor.navigate(f"https://{declaration.name('e2e-guarded')}/").status_code == 302
-    foreign = "find /var/lib/argos ! -user argos -print; find /var/lib/argos-caddy ! -user argos-caddy -print"
-    assert guest.shell(foreign) == ""
+    # Both serve: what is gone before find comes to it is nobody's.
+    for user in ("argos", "argos-caddy"):
+        assert guest.run("find", f"/var/lib/{user}", "-ignore_readdir_race", "!", "-user", user) == ""
 
 
 @pytest.mark.threat("SEC-3")

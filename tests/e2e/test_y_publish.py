@@ -12,6 +12,7 @@ import pytest
 from lab.admin_api import Declaration
 from lab.guest import CHECKOUT, Guest
 from lab.namespace import ip
+from lab.polling import until
 
 HOST_SIDE, OUTSIDE = "198.19.77.1", "198.19.77.2"  # RFC 2544's range: nobody's on the internet
 
@@ -21,7 +22,7 @@ def publish(guest: Guest, *ports: str) -> None:
     extra = json.dumps({"argos_guest_publish": list(ports)})
     command = [sys.executable, str(CHECKOUT / "scripts" / "up.py"), "--guest", guest.name]
     done = subprocess.run(
-        [*command, "--", "--tags", "guest", "-e", extra], capture_output=True, text=True, check=False, timeout=180
+        [*command, "--", "--tags", "guest", "-e", extra], capture_output=True, text=True, check=False, timeout=600
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
 
@@ -48,7 +49,7 @@ def outside(guest: Guest) -> Iterator[str]:
 
 
 def curl(namespace: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = ["ip", "netns", "exec", namespace, "curl", "-sS", "--max-time", "20", *arguments]
+    command = ["ip", "netns", "exec", namespace, "curl", "-sS", "--max-time", "60", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -58,17 +59,22 @@ def test_a_published_port_brings_the_clients_own_address(guest: Guest, declarati
     asked = curl(outside, "--cacert", str(guest.ca), "--resolve", f"{name}:443:{HOST_SIDE}", f"https://{name}/echo")
     assert asked.returncode == 0, asked.stderr
     assert json.loads(asked.stdout)["method"] == "GET"
-    lines = guest.shell("tail -n 20 /var/log/argos-caddy/access.log").splitlines()
-    clients = {entry["request"]["client_ip"] for entry in map(json.loads, lines) if entry["request"]["host"] == name}
-    assert OUTSIDE in clients
+
+    def clients() -> set[str]:
+        text = guest.shell("tail -n 20 /var/log/argos-caddy/access.log")
+        lines = text[: text.rfind("\n") + 1].splitlines()  # the last one may be half written
+        return {one["request"]["client_ip"] for one in map(json.loads, lines) if one["request"]["host"] == name}
+
+    until("the log names the client", lambda: OUTSIDE in clients(), within=60)  # written once the answer is out
 
 
-def reaches(namespace: str, address: str, port: int) -> bool:
-    command = ["ip", "netns", "exec", namespace, "timeout", "3", "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"]
+def reaches(namespace: str, address: str, port: int, *, within: int = 3) -> bool:
+    connect = ["timeout", str(within), "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"]
+    command = ["ip", "netns", "exec", namespace, *connect]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def test_nobody_is_routed_into_the_guests_network_past_what_is_published(guest: Guest, outside: str) -> None:
-    assert reaches(outside, HOST_SIDE, 443)
+    assert reaches(outside, HOST_SIDE, 443, within=60)
     for port in (22, 443):
         assert not reaches(outside, guest.address, port)

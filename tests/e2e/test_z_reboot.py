@@ -36,8 +36,8 @@ def reboot(guest: Guest, network: PublicNetwork, declaration: Declaration) -> Re
         with watching(guest, protected=protected, public=public, cookie=cookie) as seen:
             guest.wait_for_boot(guest.begin_reboot())
             for host, sent in ((public, ""), (protected, cookie)):
-                until(f"{host} serves", lambda h=host, c=sent: ask_directly(guest, h, c) == 200, within=150)
-            steadily("strangers are denied", lambda: ask_directly(guest, protected) in DENIALS, during=2)
+                until(f"{host} serves", lambda h=host, c=sent: ask_directly(guest, h, c, 60) == 200, within=240)
+            steadily("strangers are denied", lambda: ask_directly(guest, protected, timeout=60) in DENIALS, during=2)
         network.tell_the_guest()
         return seen
 
@@ -79,7 +79,7 @@ def test_a_reboot_is_protected_from_the_first_request_and_keeps_sessions(
     again.http.cookies = signed_in.http.cookies
     answer = again.get(f"https://{declaration.name('e2e-guarded')}/")
     assert Received.of(answer.content).one("x-auth-user") == alice.username
-    until("the panel serves", lambda: status(again, f"{panel.url}/") == 200, within=150)
+    until("the panel serves", lambda: status(again, f"{panel.url}/") == 200, within=240)
 
 
 @pytest.mark.threat("FWD-2")
@@ -126,7 +126,7 @@ def test_a_reboot_with_a_wrong_master_key_still_guards_and_the_right_one_brings_
     finally:
         guest.shell(f"umask 077; cat > {ENVIRONMENT}", stdin=kept)
     back = new_visitor()
-    until("the panel is back with no hand", lambda: status(back, f"{panel.url}/login") == 200, within=150)
+    until("the panel is back with no hand", lambda: status(back, f"{panel.url}/login") == 200, within=240)
     back.http.cookies = signed_in.http.cookies
     assert status(back, f"{panel.url}/") == 200
     assert status(back, f"https://{declaration.name('e2e-guarded')}/") == 200

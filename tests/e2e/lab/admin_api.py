@@ -18,7 +18,7 @@ import http.client, json, socket, sys
 class Unix(http.client.HTTPConnection):
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(90)
+        self.sock.settimeout(240)
         self.sock.connect(sys.argv[1])
 connection = Unix("localhost")
 body = sys.stdin.buffer.read()

@@ -10,6 +10,8 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Frame, 
 
 from lab.guest import Guest
 
+PATIENCE_MS = 90_000
+
 
 @contextlib.contextmanager
 def chromium(guest: Guest, **elsewhere: str) -> Iterator[Browser]:
@@ -23,6 +25,7 @@ def chromium(guest: Guest, **elsewhere: str) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=binary,
+            timeout=PATIENCE_MS,
             args=[
                 f"--host-resolver-rules={','.join([*rules, f'MAP * {guest.address}'])}",
                 "--ignore-certificate-errors",

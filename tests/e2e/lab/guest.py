@@ -7,12 +7,14 @@ import json
 import os
 import shlex
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.polling import until
 
 CHECKOUT = Path(__file__).resolve().parents[3]
+PATIENCE = 300  # seconds: a machine may be many times slower than usual, and who waits for an end loses nothing
 
 
 class CommandError(AssertionError):
@@ -58,17 +60,17 @@ class Guest:
             "-o",
             "ControlPersist=60",
         ]
-        patience = ["-o", "ConnectTimeout=5", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=2"]
+        patience = ["-o", "ConnectTimeout=30", "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=6"]
         return ["ssh", "-F", config, *shared, *patience, self.name, shlex.join(command)]
 
-    def run(self, *command: str, stdin: str | bytes = b"", check: bool = True, timeout: float = 60) -> str:
+    def run(self, *command: str, stdin: str | bytes = b"", check: bool = True, timeout: float = PATIENCE) -> str:
         """Run a command as root and return what it printed; raise :class:`CommandError` on another status than 0."""
         status, printed, complaint = self.attempt(*command, stdin=stdin, timeout=timeout)
         if check and status != 0:
             raise CommandError(f"{shlex.join(command)[:400]}: status {status}: {complaint[-2000:]}{printed[-500:]}")
         return printed
 
-    def attempt(self, *command: str, stdin: str | bytes = b"", timeout: float = 60) -> tuple[int, str, str]:
+    def attempt(self, *command: str, stdin: str | bytes = b"", timeout: float = PATIENCE) -> tuple[int, str, str]:
         """Run a command as root and return its status, output and error output."""
         data = stdin.encode() if isinstance(stdin, str) else stdin
         done = subprocess.run(self.ssh(*command), input=data, capture_output=True, check=False, timeout=timeout)
@@ -86,19 +88,21 @@ class Guest:
 
     def systemctl(self, verb: str, *units: str) -> None:
         """Run systemctl on units; raise when it fails."""
-        self.run("systemctl", verb, *units, timeout=90)
+        self.run("systemctl", verb, *units)
 
     def is_active(self, unit: str) -> bool:
         """Tell whether a unit runs."""
         return self.attempt("systemctl", "is-active", "--quiet", unit)[0] == 0
 
     def boot_id(self) -> str:
-        """Return what changes with each boot: the moment at which process 1 began.
+        """Return what changes with each boot: the kernel's own mark, and the moment at which process 1 began.
 
         Over a connection of its own: a shared one that a dying guest leaves hanging outlives its command.
         """
-        own = [*self.ssh()[:-2], "-o", "ControlMaster=no", "-o", "ControlPath=none"]
-        command = [*own, self.name, "stat -c %Y /proc/1; cut -d' ' -f22 /proc/1/stat"]
+        # Of an option that is given twice, ssh takes the first.
+        own = ["ssh", "-F", str(self.state / "ssh_config"), "-o", "ControlPath=none", "-o", "ConnectTimeout=5"]
+        # Not the times of /proc/1: the kernel gives it new ones whenever it has forgotten it and makes it anew.
+        command = [*own, self.name, "cat /proc/sys/kernel/random/boot_id; cut -d' ' -f22 /proc/1/stat"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
         if done.returncode:
             raise ConnectionError(f"ssh to {self.name}: {done.stderr[-500:]}")
@@ -110,13 +114,14 @@ class Guest:
 
     def begin_reboot(self) -> str:
         """Tell the guest to boot again, and return the old boot's id at once."""
-        before = self.boot_id()
+        before = until(f"{self.name} tells its boot", self.boot_id, within=60)
         self.drop_shell()
-        self.run("systemd-run", "--on-active=1", "--timer-property=AccuracySec=100ms", "systemctl", "reboot")
+        with suppress(ConnectionError):  # it may go down before the command's end has come back: the next boot tells
+            self.run("systemd-run", "--on-active=1", "--timer-property=AccuracySec=100ms", "systemctl", "reboot")
         self.drop_shell()
         return before
 
-    def wait_for_boot(self, before: str, *, within: float = 90) -> None:
+    def wait_for_boot(self, before: str, *, within: float = 240) -> None:
         """Wait until the guest has booted again, and its shell answers."""
 
         def booted() -> bool:
@@ -130,7 +135,7 @@ class Guest:
 
         until(f"{self.name} boots again", booted, within=within, every=0.5)
 
-    def wait_for_units(self, *units: str, within: float = 60) -> None:
+    def wait_for_units(self, *units: str, within: float = 180) -> None:
         """Wait until all units run."""
         until(f"{units} are active", lambda: all(self.is_active(unit) for unit in units), within=within)
 

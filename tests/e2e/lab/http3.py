@@ -85,9 +85,9 @@ def ask(
         )
         try:
             protocol.connect((guest.address, 443))
-            await asyncio.wait_for(protocol.wait_connected(), 10)
+            await asyncio.wait_for(protocol.wait_connected(), 60)
             protocol.ask(host, method, path, headers or {}, body)
-            return await asyncio.wait_for(protocol.done, 15)
+            return await asyncio.wait_for(protocol.done, 60)
         finally:
             protocol.close()
             transport.close()

@@ -24,9 +24,9 @@ class Seen:
 
 @contextlib.contextmanager
 def asking(ask: Callable[[], httpx.Response], *, clients: int = 3, every: float = 0.01) -> Iterator[Seen]:
-    """Ask from several threads until the block ends; 5 minutes at most."""
+    """Ask from several threads until the block ends; 25 minutes at most."""
     seen, stop = Seen(), threading.Event()
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 1500
 
     def run() -> None:
         while not stop.wait(every) and time.monotonic() < deadline:

@@ -23,8 +23,10 @@ from lab.guest import Guest
 
 SCANNERS = IPv4Network("203.0.113.128/25")  # the lower half may hold a package mirror of a closed network
 VISITORS = IPv4Network("198.51.100.0/24")
-GUESSERS = IPv4Network("198.18.0.0/16")
-PUBLIC = (SCANNERS, VISITORS, GUESSERS)
+BENCHMARK = IPv4Network("198.18.0.0/16")
+NEWCOMERS, GUESSERS = BENCHMARK.subnets()  # so that nobody comes from where another shut themselves out
+CHOSEN = 190  # from that number on tests choose addresses of VISITORS themselves
+PUBLIC = (SCANNERS, VISITORS, BENCHMARK)
 CLONE_NEWNET = 0x40000000  # <linux/sched.h>
 
 
@@ -39,6 +41,7 @@ class PublicNetwork:
         # Always the same, or the guest sends to the last run's for the 11 s that its neighbour table takes to forget.
         self._mac = f"02:{digest[0:2]}:{digest[2:4]}:{digest[4:6]}:{digest[6:8]}:01"
         self._addresses = self._fresh_addresses()
+        self._burnt = iter(secrets.SystemRandom().sample(range(1, GUESSERS.num_addresses - 1), 1000))
 
     def lay(self) -> None:
         """Make the namespace, removing what an interrupted run left, and tell the guest the way."""
@@ -73,11 +76,12 @@ class PublicNetwork:
 
     def burnt_address(self) -> str:
         """Return an address for a client that gets itself shut out: the panel's ban outlasts a run by half an hour."""
-        return str(GUESSERS[secrets.randbelow(GUESSERS.num_addresses - 2) + 1])
+        return str(GUESSERS[next(self._burnt)])
 
     def _fresh_addresses(self) -> Iterator[IPv4Address]:
         start = 10 + int.from_bytes(os.urandom(1), "big") % 200  # a rerun should not meet its predecessor's limits
-        hosts = [address for network in PUBLIC for address in list(network.hosts())[9:-6]]
+        few = [*list(SCANNERS.hosts())[9:-6], *list(VISITORS.hosts())[9 : CHOSEN - 1]]
+        hosts = [*few, *NEWCOMERS.hosts()]
         while True:
             yield from hosts[start:]
             yield from hosts[:start]
@@ -96,7 +100,7 @@ class PublicNetwork:
                 raise OSError(ctypes.get_errno(), f"setns to {self.name}")
         return socket.socket(socket.AF_INET, kind)
 
-    def connect(self, port: int, source: str | None = None, timeout: float = 10) -> socket.socket:
+    def connect(self, port: int, source: str | None = None, timeout: float = 60) -> socket.socket:
         """Return a TCP connection to a port of the guest."""
         opened = self.socket(socket.SOCK_STREAM, source)
         opened.settimeout(timeout)

@@ -57,7 +57,7 @@ class Tasks:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=400,
         )
         return Ran(_result(done.stdout), done.stdout + done.stderr)
 

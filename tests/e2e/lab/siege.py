@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from lab.guest import Guest
 
-LONGEST = 150.0  # seconds
+LONGEST = 300.0  # seconds
 
 
 @dataclass

@@ -18,4 +18,4 @@ def running(threads: Iterable[threading.Thread], stop: threading.Event) -> Itera
     finally:
         stop.set()
         for thread in started:
-            thread.join(20)
+            thread.join(90)

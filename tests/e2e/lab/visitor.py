@@ -15,6 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 from lab.guest import Guest
 from lab.namespace import PublicNetwork
 
+PATIENCE = 60  # seconds for each answer
 NAVIGATION = {
     "Accept": "text/html,application/xhtml+xml",
     "Sec-Fetch-Mode": "navigate",
@@ -39,7 +40,7 @@ class _ThroughNamespace(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         try:
-            return SyncStream(self._network.connect(port, self._source, timeout or 10))
+            return SyncStream(self._network.connect(port, self._source, timeout or PATIENCE))
         except TimeoutError as error:
             raise httpcore.ConnectTimeout(str(error)) from error
         except OSError as error:
@@ -73,7 +74,7 @@ class Visitor:
             max_connections=64,
             network_backend=_ThroughNamespace(network, self.address),
         )
-        self.http = httpx.Client(transport=transport, timeout=15, trust_env=False)
+        self.http = httpx.Client(transport=transport, timeout=PATIENCE, trust_env=False)
 
     def get(self, url: str, **options: Any) -> httpx.Response:
         """Send a GET."""
@@ -97,6 +98,7 @@ class Visitor:
 
     def websocket(self, host: str, path: str, **options: Any) -> ClientConnection:
         """Open a WebSocket over TLS."""
+        options.setdefault("open_timeout", PATIENCE)
         return connect(
             f"wss://{host}{path}",
             sock=self._network.connect(443, self.address),

@@ -20,5 +20,6 @@ class WafLog:
     def events(self, host: str) -> list[dict[str, Any]]:
         """Return the events of one host."""
         text = self._guest.shell(f"tail -c +{self._start + 1} {PATH} 2>/dev/null || true")
-        lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+        whole = text[: text.rfind("\n") + 1]  # the last line may be half written
+        lines = [json.loads(line) for line in whole.split("\n") if line.startswith("{")]
         return [line for line in lines if host in json.dumps(line)]

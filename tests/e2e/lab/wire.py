@@ -68,7 +68,7 @@ class Wire:
 
     def _opened(self) -> ssl.SSLSocket:
         if self._stream is None:
-            plain = socket.create_connection((self._guest.address, 443), timeout=30)
+            plain = socket.create_connection((self._guest.address, 443), timeout=60)
             self._stream = self._trust.wrap_socket(plain, server_hostname=self.host)
         return self._stream
 
