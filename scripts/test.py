@@ -31,7 +31,7 @@ def main() -> int:
     golang = {"PATH": f"{Path(go()).parent}:{TOP / '.venv/bin'}:{os.environ.get('PATH', '')}", "GOTOOLCHAIN": "local"}
     guest = {"ARGOS_GUEST": GUEST}
     e2e = ["pytest", "-q", "-c", "tests/e2e/pytest.ini", "tests/e2e"]
-    half = 2 * budget("CHECK")  # as `up` has the other half of the machine
+    half = 2 * budget("CHECK")  # seconds, as `up` has the other half of the machine
     quick = [sys.executable, str(TOP / "scripts/check.py"), "--prepared"]
     check = Stage("check", quick, half, {"BUDGET_CHECK": str(half)})
     race = Stage("go-race", ["sh", "-ec", f"cd {GO_MODULE} && go test -race ./..."], budget("GO"), golang)

@@ -180,7 +180,7 @@ def forms_of(value: str) -> list[str]:
 
 def search(guest: Guest, values: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return which value stands where; fail when something could not be read."""
-    found = json.loads(guest.run("python3", "-c", _SEARCH, stdin=_asked(values), timeout=180))
+    found = json.loads(guest.run("python3", "-c", _SEARCH, stdin=_asked(values), timeout=600))
     assert found["unread"] == []
     return list(map(tuple, found["hits"]))
 
