@@ -143,6 +143,7 @@ def test_what_somebody_changed_in_caddy_by_hand_is_seen_said_and_mended(watched:
     assert_one_truth(watched)
 
 
+@pytest.mark.timeout(900)  # Caddy reads hundreds of hosts again and again, on a machine that may be busy
 def test_two_bad_hosts_among_500_are_both_named_each_with_its_reason(
     edge: Edge, echo: EchoUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
