@@ -32,7 +32,7 @@ def main() -> int:
     guest = {"ARGOS_GUEST": GUEST}
     e2e = ["pytest", "-q", "-c", "tests/e2e/pytest.ini", "tests/e2e"]
     check = Stage("check", [sys.executable, str(TOP / "scripts/check.py"), "--prepared"], budget("CHECK"))
-    race = Stage("go-race", ["sh", "-ec", f"cd {GO_MODULE} && go test -race ./..."], budget("GO"), golang)
+    race = Stage("go-race", ["sh", "-ec", f"cd {GO_MODULE} && go test -race -timeout 30m ./..."], budget("GO"), golang)
     sanity = Stage("sanity", [str(TOP / "scripts/sanity")], budget("SANITY"))
     up = Stage("up", [sys.executable, str(TOP / "scripts/up.py"), "--guest", GUEST], budget("UP"))
     again = Stage(
