@@ -43,12 +43,12 @@ def wrk() -> None:
         subprocess.run(["apt-get", "install", "-y", "-q", "wrk"], check=True, capture_output=True)
 
 
-@pytest.mark.timeout(960)
+@pytest.mark.timeout(2800)
 def test_a_quick_run_measures_every_figure_of_this_machine(tmp_path: Path) -> None:
     output = tmp_path / "bench.json"
     command = [sys.executable, "-m", "bench", "--quick", "--output", str(output)]
     done = subprocess.run(
-        command, cwd=CHECKOUT / "tests" / "benchmarks", capture_output=True, text=True, check=False, timeout=900
+        command, cwd=CHECKOUT / "tests" / "benchmarks", capture_output=True, text=True, check=False, timeout=2700
     )
     assert done.returncode == 0, done.stderr
     measured = json.loads(output.read_text(encoding="utf-8"))
