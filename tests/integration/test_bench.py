@@ -39,8 +39,10 @@ Server(sys.argv[1], Handler).serve_forever()
 
 @pytest.fixture(scope="module", autouse=True)
 def wrk() -> None:
+    """It is there, or is installed, while another worker's tests wait for the same."""
+    install = ["apt-get", "install", "-y", "-q", "-o", "DPkg::Lock::Timeout=250", "wrk"]
     if shutil.which("wrk") is None:
-        subprocess.run(["apt-get", "install", "-y", "-q", "wrk"], check=True, capture_output=True)
+        subprocess.run(install, check=True, capture_output=True)
 
 
 @pytest.mark.timeout(2800)
