@@ -34,7 +34,7 @@ def main() -> int:
     half = 2 * budget("CHECK")  # seconds, as `up` has the other half of the machine
     quick = [sys.executable, str(TOP / "scripts/check.py"), "--prepared"]
     check = Stage("check", quick, half, {"BUDGET_CHECK": str(half)})
-    race = Stage("go-race", ["sh", "-ec", f"cd {GO_MODULE} && go test -race ./..."], budget("GO"), golang)
+    race = Stage("go-race", ["sh", "-ec", f"cd {GO_MODULE} && go test -race -timeout 30m ./..."], budget("GO"), golang)
     sanity = Stage("sanity", [str(TOP / "scripts/sanity")], budget("SANITY"))
     up = Stage("up", [sys.executable, str(TOP / "scripts/up.py"), "--guest", GUEST], budget("UP"))
     again = Stage(

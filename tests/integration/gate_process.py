@@ -21,4 +21,4 @@ def gate_process(environment: Mapping[str, str]) -> Iterator[subprocess.Popen[by
         yield process
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)

@@ -39,16 +39,18 @@ Server(sys.argv[1], Handler).serve_forever()
 
 @pytest.fixture(scope="module", autouse=True)
 def wrk() -> None:
+    """It is there, or is installed, while another worker's tests wait for the same."""
+    install = ["apt-get", "install", "-y", "-q", "-o", "DPkg::Lock::Timeout=250", "wrk"]
     if shutil.which("wrk") is None:
-        subprocess.run(["apt-get", "install", "-y", "-q", "wrk"], check=True, capture_output=True)
+        subprocess.run(install, check=True, capture_output=True)
 
 
-@pytest.mark.timeout(960)
+@pytest.mark.timeout(2800)
 def test_a_quick_run_measures_every_figure_of_this_machine(tmp_path: Path) -> None:
     output = tmp_path / "bench.json"
     command = [sys.executable, "-m", "bench", "--quick", "--output", str(output)]
     done = subprocess.run(
-        command, cwd=CHECKOUT / "tests" / "benchmarks", capture_output=True, text=True, check=False, timeout=900
+        command, cwd=CHECKOUT / "tests" / "benchmarks", capture_output=True, text=True, check=False, timeout=2700
     )
     assert done.returncode == 0, done.stderr
     measured = json.loads(output.read_text(encoding="utf-8"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -32,10 +31,9 @@ finally:
 def alive(pid: int) -> bool:
     """Tell whether the process still runs."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").split()[2] != "Z"
+    except (FileNotFoundError, ProcessLookupError):  # before it was opened, or before it was read
         return False
-    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").split()[2] != "Z"
 
 
 def wait_for(condition, seconds: float = 60) -> None:
@@ -71,8 +69,8 @@ def test_an_interrupted_run_leaves_no_stage_behind_begins_none_and_clears_away(t
 
 @pytest.mark.long
 def test_a_stage_that_takes_too_long_is_ended_with_the_stages_that_it_runs(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", script(tmp_path, 3)], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", script(tmp_path, 2)], capture_output=True, text=True, check=True)
     assert "outer: failed" in done.stdout
-    assert "ended: it took more than 15 s, 5 times its budget" in done.stdout
+    assert "ended: it took more than 10 s, 5 times its budget" in done.stdout
     pid = int((tmp_path / "pid").read_text(encoding="utf-8"))
     wait_for(lambda: not alive(pid))

@@ -85,7 +85,7 @@ def compare(
     return pairs
 
 
-def _rate(disturbed: Disturbed, done: int, since: float, patience: float = 60.0) -> float:
+def _rate(disturbed: Disturbed, done: int, since: float, patience: float = 300.0) -> float:
     """Events a second since then; what was under way during the whole slice may end after it."""
     until = time.monotonic() + patience
     while disturbed.done() == done:

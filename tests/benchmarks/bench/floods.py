@@ -44,9 +44,14 @@ def flooding(stack: stacks.Stack, caddy: str, flood: Flood) -> Iterator[Disturbe
     argv = [shutil.which("wrk") or "wrk", "-t1", f"-c{CONNECTIONS}", "-d60s", "-H", f"Host: {flood.host}"]
     # The visitor's wrk shares its core with the flood's, which must not be what slows it.
     argv = ["taskset", "-c", str(stack.cores.driving), "nice", "-n", "19", *argv, "http://127.0.0.1:80/"]
+    before = _count(stack, caddy, *flood.counter)
     process = subprocess.Popen([*apart.inside(stack, caddy), *argv], stdout=subprocess.DEVNULL)
     try:
-        time.sleep(0.3)
+        until = time.monotonic() + 60
+        while _count(stack, caddy, *flood.counter) == before:
+            if process.poll() is not None or time.monotonic() > until:
+                raise AssertionError("the flood did not begin")
+            time.sleep(0.05)
         with apart.visiting(stack, caddy):
             _check_answer(stack.ports[caddy], flood)
         yield Disturbed(process.pid, lambda: _count(stack, caddy, *flood.counter), time.monotonic())

@@ -48,6 +48,7 @@ def drive(
     if wrk is None:
         raise LoadFailed("wrk is not installed: scripts/bench installs it with apt-get")
     argv = [*inside, "taskset", "-c", str(core), wrk, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency"]
+    argv += ["--timeout", "30s"]  # 2 by default, after which wrk counts an error; a slow answer is told by its latency
     for name, value in target.headers:
         argv += ["-H", f"{name}: {value}"]
     done = subprocess.run([*argv, target.url], capture_output=True, text=True, check=False, timeout=seconds + 30)

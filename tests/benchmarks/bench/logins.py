@@ -19,7 +19,7 @@ def sign_in(port: int, host: str, source: str, username: str, password: str) -> 
     Raises:
         AssertionError: it did not.
     """
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60, source_address=(source, 0))
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300, source_address=(source, 0))
     headers = {
         "Host": host,
         "Origin": f"https://{host}",

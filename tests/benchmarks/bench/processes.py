@@ -44,7 +44,7 @@ class Processes:
         core: int,
         environ: Mapping[str, str],
         ready: Callable[[], bool],
-        patience: float = 30.0,
+        patience: float = 120.0,
     ) -> int:
         """Start a process and wait until ``ready()``; return its pid.
 

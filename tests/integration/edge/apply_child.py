@@ -35,7 +35,7 @@ def begin(edge: Edge, target: Callable[..., None], document: dict[str, Any], *mo
 def traced_apply(edge: Edge, document: dict[str, Any], point: Point | None) -> tuple[int, list[Call]]:
     """Apply in a process beside this one, killed at ``point``, or to its end: its exit code, and what it did."""
     process, answer = begin(edge, run_until, document, point)
-    process.join(60)
+    process.join(200)
     assert process.exitcode == 0, "the tracer failed, and said why"
     status, calls = pickle.loads(answer.read_bytes())
     return status, calls

@@ -57,6 +57,7 @@ def suite(place: Path) -> list[str]:
     return [str(binary)]
 
 
+@pytest.mark.timeout(900)  # Go may have to compile it first
 def test_the_runner_tells_what_failed_from_what_it_could_not_ask() -> None:
     go("test", ".")
 
@@ -79,6 +80,7 @@ def answer_to_any_name(edge: Edge, kept: int) -> None:
     edge.admin.load(json.dumps(config))
 
 
+@pytest.mark.timeout(1500)  # a few minutes of thousands of tests, and of a build, on a machine that may be busy
 @pytest.mark.threat("ING-2")
 def test_the_rule_sets_own_suite_passes_through_the_edge(edge: Edge, tmp_path: Path) -> None:
     upstream = free_port()
@@ -104,7 +106,7 @@ def test_the_rule_sets_own_suite_passes_through_the_edge(edge: Edge, tmp_path: P
         check=True,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1200,
     )
     result = json.loads(done.stdout)
     explained = set(re.findall(r"^\| (\d{6}-\d+) \|", (ROOT / "docs/crs-deviations.md").read_text(), re.MULTILINE))

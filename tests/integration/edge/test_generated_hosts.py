@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
+from argos.edge import attribution
 from argos.edge.active_config import ActiveConfig
 from argos.edge.attribution import validation
 from argos.edge.context import RenderContext
@@ -59,7 +61,8 @@ def test_every_declaration_renders_survives_storage_and_reads_nothing_from_outsi
             assert resource.secret_names() == {name for _unused, name in secret_places(resource)}
 
 
-def test_caddy_takes_every_declaration(caddy_binary: Path, tmp_path: Path) -> None:
+def test_caddy_takes_every_declaration(caddy_binary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attribution, "VALIDATE_TIMEOUT_S", 100)  # seconds of a machine that may be busy
     context = laid_out(tmp_path)
     edge_directory = ActiveConfig(Path(context.edge_dir))
 

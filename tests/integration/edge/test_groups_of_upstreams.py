@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import select
 import socket
 import threading
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from argos import unix_http
 from edge_rig import HALF, Answer, EchoUpstream, Edge
 from waiting import until
 
@@ -33,9 +35,9 @@ def host(name: str, *upstreams: EchoUpstream, **proxy: Any) -> dict[str, Any]:
     }
 
 
-def two_hosts(edge: Edge, echo: EchoUpstream, field: str) -> None:
+def two_hosts(edge: Edge, echo: EchoUpstream, field: str, short: int = 1) -> None:
     """One that waits a second for the upstream, and one that waits on."""
-    edge.apply([host(SHORT, echo, timeouts={field: 1}), host(LONG, echo, timeouts={field: 60})])
+    edge.apply([host(SHORT, echo, timeouts={field: short}), host(LONG, echo, timeouts={field: 60})])
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ def full_queue(upstream: EchoUpstream) -> Iterator[None]:
             stream = waiting.enter_context(socket.socket())
             stream.setblocking(False)
             stream.connect_ex(listener.getsockname())
-            if not select.select([], [stream], [], 0.3)[1]:
+            if not select.select([], [stream], [], 1.0)[1]:
                 break
         yield
     listener.listen(512)
@@ -85,7 +87,7 @@ def test_a_connection_is_waited_for_as_long_as_dial_says(edge: Edge, beside: Thr
 def test_the_next_piece_of_an_answer_is_waited_for_as_long_as_read_says(
     edge: Edge, echo: EchoUpstream, beside: ThreadPoolExecutor
 ) -> None:
-    two_hosts(edge, echo, "read")
+    two_hosts(edge, echo, "read", short=4)  # in less a busy upstream might not even send the first half
     echo.held.clear()
     try:
         patient = beside.submit(edge.ask, LONG, "/halves", plain=True)
@@ -149,10 +151,17 @@ def held_at(edge: Edge, beside: ThreadPoolExecutor, *upstreams: EchoUpstream) ->
     return waits, next(upstream for upstream in upstreams if "/held" in upstream.paths)
 
 
+def under_way(edge: Edge) -> int:
+    """How many requests Caddy counts: one that was answered is counted for a moment still."""
+    answer = unix_http.exchange(edge.settings.caddy_socket, "GET", "/reverse_proxy/upstreams", None, {}, timeout=30)
+    return sum(upstream["num_requests"] for upstream in json.loads(answer[1]))
+
+
 def asked_in_turn(edge: Edge, busy: EchoUpstream, requests: int) -> list[bool]:
-    """For each of some requests, whether the busy upstream got it."""
+    """For each of some requests, whether the busy upstream got it; none begins before Caddy is done with the last."""
     got = []
     for _unused in range(requests):
+        until(lambda: under_way(edge) == 1)
         before = busy.requests
         assert edge.ask(LONG, plain=True).status == 200
         got.append(busy.requests > before)
@@ -226,13 +235,21 @@ def test_so_many_failures_leave_an_upstream_out(edge: Edge, echo: EchoUpstream) 
         ending.listener.close()
 
 
+def shut(upstream: EchoUpstream) -> None:
+    """Nobody listens at its port any more, which nobody else is given meanwhile."""
+    port = upstream.server.server_address[1]
+    upstream.server.server_close()
+    upstream.server.socket = socket.socket()
+    upstream.server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    upstream.server.socket.bind(("127.0.0.1", int(port)))
+
+
 def test_a_failed_upstream_is_asked_again_when_the_window_is_over(
     edge: Edge, echo: EchoUpstream, second: EchoUpstream
 ) -> None:
     soon, late = EchoUpstream(), EchoUpstream()
-    places = {upstream: upstream.server.server_address for upstream in (soon, late)}
-    for upstream in places:
-        upstream.server.server_close()
+    for upstream in (soon, late):
+        shut(upstream)
     edge.apply(
         [
             host(SHORT, soon, echo, passive_check={"fails": 1, "window": 2}),
@@ -242,8 +259,8 @@ def test_a_failed_upstream_is_asked_again_when_the_window_is_over(
     for name in (LONG, SHORT):  # were the windows alike, the one that failed first would be asked again first
         assert statuses(edge, name, 2) == [200, 200]
     with contextlib.ExitStack() as back:
-        for upstream, place in places.items():
-            upstream.server.socket = socket.create_server(("127.0.0.1", int(place[1])))
+        for upstream in (soon, late):
+            upstream.server.socket.listen(512)
             back.enter_context(upstream)
 
         def asked() -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from argos.errors import Invalid
 from edge_rig import EchoUpstream, Edge, Gate
+from ports import free_port
 from private_upstreams import TlsUpstream
 from waiting import until
 
@@ -112,9 +113,7 @@ def asked_of(edge: Edge, upstream: EchoUpstream, requests: int) -> int:
 
 
 def test_a_dead_upstream_is_left_out_after_failed_requests(edge: Edge, echo: EchoUpstream) -> None:
-    with EchoUpstream() as gone:
-        pass
-    upstreams = [{"url": gone.url}, {"url": echo.url}]
+    upstreams = [{"url": f"http://127.0.0.1:{free_port()}"}, {"url": echo.url}]
     declare(edge, echo, upstreams=upstreams, proxy={"passive_check": {"fails": 1, "window": 30}})
     assert [edge.ask(HOST).status for _unused in range(6)] == [200] * 6
     assert echo.requests == 6
@@ -124,7 +123,7 @@ def test_an_upstream_gets_no_more_requests_at_once_than_it_may(edge: Edge, echo:
     declare(edge, echo, upstreams=[{"url": echo.url, "max_requests": 1}])
     with under_way(edge, echo):
         assert edge.ask(HOST).status == 503
-    assert edge.ask(HOST).status == 200
+    until(lambda: edge.ask(HOST).status == 200)  # Caddy counts an answered request for a moment still
 
 
 @contextmanager
@@ -430,7 +429,7 @@ def test_text_is_compressed_and_an_event_stream_never_waits(edge: Edge, echo: Ec
     assert edge.ask(HOST, headers="X-Pad: " + "x" * 900 + "\r\n").one("Content-Encoding") is None
     with edge.connect(HOST) as stream:
         stream.sendall(f"GET /events HTTP/1.1\r\nHost: {HOST}\r\nAccept-Encoding: gzip\r\n\r\n".encode())
-        stream.settimeout(5)
+        stream.settimeout(30)  # half as long as the upstream keeps the rest back
         received = b""
         while b"data: first" not in received:
             received += stream.recv(4096)

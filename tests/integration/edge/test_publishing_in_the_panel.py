@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import quote, urlencode
@@ -17,6 +16,7 @@ from argos.edge.decode import decode_document
 from argos.panel.app import panel_app
 from edge_rig import ACTOR, EchoUpstream, Edge
 from falcon import testing
+from waiting import until
 
 NAME = "photos.home.example"
 SQLI = quote("1' UNION SELECT username, password FROM users--")
@@ -104,13 +104,12 @@ def panel(edge: Edge) -> Iterator[Panel]:
 
 def event_of(panel: Panel) -> str:
     """The address of the host's newest WAF event, once Caddy has written it."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        found = re.search(r'href="(/waf/[0-9a-f]{16})"', panel.get(f"/hosts/{NAME}"))
-        if found:
-            return found[1]
-        time.sleep(0.1)
-    raise AssertionError("no event came")
+
+    def events() -> list[str]:
+        return re.findall(r'href="(/waf/[0-9a-f]{16})"', panel.get(f"/hosts/{NAME}"))
+
+    until(lambda: events() != [], told=lambda: "no event came")
+    return events()[0]
 
 
 def test_a_first_host_is_published_and_protected_by_the_panel_alone(

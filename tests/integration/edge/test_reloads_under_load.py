@@ -8,11 +8,11 @@ import threading
 import time
 
 from edge_rig import DOWNLOAD, EchoUpstream, Edge, Gate
+from waiting import until
 
 GUARDED = "guarded.home.example"
 RELOADS = 50
 VISITORS = 4
-PAUSE = 0.1  # seconds between two reloads: time to come back once
 
 
 class Visitor(threading.Thread):
@@ -22,6 +22,7 @@ class Visitor(threading.Thread):
         super().__init__()
         self.edge, self.done = edge, done
         self.answers: dict[int, int] = {}
+        self.answered = 0
         self.failures: list[str] = []
         self.sent_again = 0
 
@@ -34,12 +35,15 @@ class Visitor(threading.Thread):
         """
         again = False
         while not self.done.is_set():
-            connection = self.connection()
+            connection = http.client.HTTPConnection("127.0.0.1", timeout=60)
+            connection.auto_open = 0  # what is closed stays closed: it is counted
             try:
+                connection.sock = self.edge.connect(GUARDED)
                 while not self.done.is_set():
                     status = self.ask(connection)
                     again = False
                     self.answers[status] = self.answers.get(status, 0) + 1
+                    self.answered += 1
             except (OSError, http.client.HTTPException) as error:
                 unanswered = isinstance(error, ConnectionError | ssl.SSLEOFError)  # RemoteDisconnected is of the first
                 if again or not unanswered:
@@ -48,13 +52,6 @@ class Visitor(threading.Thread):
                 self.sent_again += 1
             finally:
                 connection.close()
-
-    def connection(self) -> http.client.HTTPConnection:
-        """One over TLS, to the port that the test's edge has."""
-        made = http.client.HTTPConnection("127.0.0.1", timeout=60)
-        made.sock = self.edge.connect(GUARDED)
-        made.auto_open = 0  # what is closed stays closed: it is counted
-        return made
 
     def ask(self, connection: http.client.HTTPConnection) -> int:
         """One request; one that was told the connection ends goes on with another."""
@@ -79,6 +76,12 @@ def declared(echo: EchoUpstream, number: int) -> list[dict[str, object]]:
     return [guarded, other] if number % 2 else [guarded]
 
 
+def came_back(visitors: list[Visitor]) -> None:
+    """Wait until each has had two answers more: the first may be the last one on a connection that a reload ends."""
+    wanted = [visitor.answered + 2 for visitor in visitors]
+    until(lambda: all(visitor.answered >= least for visitor, least in zip(visitors, wanted, strict=True)))
+
+
 def test_fifty_reloads_in_a_row_fail_no_request_and_end_no_websocket_and_no_download(
     edge: Edge, echo: EchoUpstream, gate: Gate
 ) -> None:
@@ -101,7 +104,7 @@ def test_fifty_reloads_in_a_row_fail_no_request_and_end_no_websocket_and_no_down
         try:
             for number in range(1, RELOADS + 1):
                 edge.apply(declared(echo, number))
-                time.sleep(PAUSE)
+                came_back(visitors)
                 websocket.sendall(b"%d\n" % number)
                 assert websocket.recv(65536) == b"echo %d\n" % number
                 if time.monotonic() - begun < 40:  # Caddy waits a minute for what an old configuration still serves

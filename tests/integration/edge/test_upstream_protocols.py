@@ -69,7 +69,7 @@ class Call:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         context.set_alpn_protocols(["h2"])
         edge.connect(HOST).close()  # waits for the certificate
-        plain = socket.create_connection(("127.0.0.1", edge.https_port), timeout=10)
+        plain = socket.create_connection(("127.0.0.1", edge.https_port), timeout=60)
         self.stream = context.wrap_socket(plain, server_hostname=HOST)
         self.connection = H2Connection(H2Configuration(header_encoding="utf-8"))
         self.connection.initiate_connection()

@@ -171,6 +171,7 @@ def test_without_its_credential_the_fallback_serves_the_certificate_that_is_ther
     assert edge.ask(NAME).status == 200
 
 
+@pytest.mark.timeout(900)  # Caddy takes minutes to ask again
 def test_a_certificate_is_renewed_and_an_outage_of_the_ca_leaves_it_serving(acme_edge: Start) -> None:
     running = acme_edge(validity=30, renewal_check="1s")
     edge = running.edge

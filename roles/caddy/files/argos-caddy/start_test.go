@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -24,9 +25,8 @@ func TestMain(m *testing.M) {
 
 // guest is a directory laid out like a guest, on which the start script runs the real Caddy.
 type guest struct {
-	t    *testing.T
-	dir  string
-	port int
+	t   *testing.T
+	dir string
 }
 
 func newGuest(t *testing.T) *guest {
@@ -35,7 +35,7 @@ func newGuest(t *testing.T) *guest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &guest{t: t, dir: t.TempDir(), port: freePort(t)}
+	g := &guest{t: t, dir: t.TempDir()}
 	for _, d := range []string{"edge", "credentials", "run", "etc", "data"} {
 		if err := os.Mkdir(filepath.Join(g.dir, d), 0o700); err != nil {
 			t.Fatal(err)
@@ -48,15 +48,6 @@ func newGuest(t *testing.T) *guest {
 	return g
 }
 
-func freePort(t *testing.T) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 func (g *guest) write(name, text string) {
 	if err := os.WriteFile(filepath.Join(g.dir, name), []byte(text), 0o600); err != nil {
 		g.t.Fatal(err)
@@ -65,10 +56,13 @@ func (g *guest) write(name, text string) {
 
 func (g *guest) admin() string { return "unix/" + g.dir + "/run/admin.sock|0660" }
 
+// site is where Caddy listens: a socket of the guest's own, as a port may be taken between two starts.
+func (g *guest) site() string { return g.dir + "/run/site.sock" }
+
 // config answers every request with its name.
 func (g *guest) config(name string) string {
-	return fmt.Sprintf(`{"admin": {"listen": %q, "config": {"persist": false}}, "apps": {"http": {"servers": {"s": {"listen": ["127.0.0.1:%d"],
-		"automatic_https": {"disable": true}, "routes": [{"handle": [{"handler": "static_response", "body": %q}]}]}}}}}`, g.admin(), g.port, name)
+	return fmt.Sprintf(`{"admin": {"listen": %q, "config": {"persist": false}}, "apps": {"http": {"servers": {"s": {"listen": ["unix/%s"],
+		"automatic_https": {"disable": true}, "routes": [{"handle": [{"handler": "static_response", "body": %q}]}]}}}}}`, g.admin(), g.site(), name)
 }
 
 // script runs roles/caddy/files/start with the given verb.
@@ -105,9 +99,10 @@ func (g *guest) starts(want string) (stop func()) {
 
 func (g *guest) serves(want string) {
 	g.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-		if resp, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d/", g.port)); err == nil {
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true,
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", g.site()) }}}
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		if resp, err := client.Get("http://site/"); err == nil {
 			body := make([]byte, 100)
 			n, _ := resp.Body.Read(body)
 			resp.Body.Close()
@@ -154,7 +149,7 @@ func TestAConfigurationThatDoesNotComeUpIsPassedOverAtTheNextTry(t *testing.T) {
 	t.Parallel()
 	g := newGuest(t)
 	g.write("credentials/complete", "")
-	unusable := strings.Replace(g.config("active"), "127.0.0.1:", "192.0.2.1:", 1)
+	unusable := strings.Replace(g.config("active"), "unix/"+g.site(), "192.0.2.1:443", 1)
 	g.write("edge/caddy.json", unusable)
 	g.write("edge/fallback.json", g.config("fallback"))
 	if err := g.script("start").Run(); err == nil {

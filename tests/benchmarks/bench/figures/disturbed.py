@@ -65,7 +65,7 @@ def applies(run: Run) -> Figures:
         stacks.start_panel(stack, nice=stacks.UNIT_NICE)
         stacks.start_gate(stack)
         path = stack.directory / "document.json"
-        path.write_text(json.dumps(thousand.document()), encoding="utf-8")
+        path.write_text(json.dumps(thousand.document(quick=run.quick)), encoding="utf-8")
         admin = stack.directory / "admin.sock"
         apart.apply(admin, path.read_bytes())
         stack.ports["caddy"] = 80
@@ -125,7 +125,7 @@ def disturbance(
             core=stack.cores.driving if core is None else core,
             environ={**stack.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
             ready=lambda: event in log.read_text(encoding="utf-8"),
-            patience=60,
+            patience=300,
         )
         disturbed = Disturbed(pid, lambda: log.read_text(encoding="utf-8").count(event), time.monotonic())
         time.sleep(after)

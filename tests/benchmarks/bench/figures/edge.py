@@ -42,7 +42,7 @@ def edge(run: Run) -> Figures:
 
 def _applies(stack: stacks.Stack, run: Run) -> Figures:
     admin = stack.directory / "admin.sock"
-    document = thousand.document()
+    document = thousand.document(quick=run.quick)
     first_ms, answer = apart.apply(admin, json.dumps(document).encode())
     run.say(f"first apply: {first_ms:.0f} ms")
     unchanged, changed = [], []

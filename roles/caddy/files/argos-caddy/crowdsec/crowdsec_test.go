@@ -158,7 +158,7 @@ func TestBansSurviveARestartWithLAPIDead(t *testing.T) {
 	lapi.ban("203.0.113.7", "4h")
 	lapi.ban("203.0.113.7", "1h")
 	lapi.ban("198.51.100.0/24", "4h")
-	lapi.ban("203.0.113.66", "3s")
+	lapi.ban("203.0.113.66", "15s") // long enough to be seen in force, on a busy machine too
 	l := start(t, lapi.URL, "right", state)
 	l.eventually(t, "203.0.113.66", 403)
 	within(t, "the decisions are saved", func() bool { _, err := os.Stat(state); return err == nil })
