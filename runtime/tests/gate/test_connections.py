@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import random
 import socket
+import threading
+import time
 
 import pytest
 from argos.gate import connections as limits
+from argos.gate import server
 
 
 def test_pipelined_requests_are_answered_in_order(gate, database) -> None:
@@ -120,6 +123,31 @@ def test_an_idle_connection_ends(gate, monkeypatch) -> None:
     assert client.ask(gate.headers()).status == 302
     monkeypatch.setattr(limits, "IDLE_SECONDS", 1)  # only now: until it had asked, it was idle too
     assert client.at_end()
+
+
+def test_what_came_while_a_stopping_gate_was_held_up_is_answered(gate, monkeypatch) -> None:
+    """As on a busy machine: the grace is over before it reads on."""
+    busy, waiting, stopping = gate.client(), gate.client(), threading.Event()
+    for client in (busy, waiting):
+        assert client.ask(gate.headers()).status == 302
+    finish, answer = server._finish, gate.verifier.answer
+
+    async def finishing(*arguments: object) -> None:
+        stopping.set()
+        await finish(*arguments)
+
+    def held_up(headers: dict[bytes, bytes]) -> bytes:
+        monkeypatch.setattr(gate.verifier, "answer", answer)
+        waiting.send(gate.request_bytes(gate.headers()))
+        time.sleep(server.GRACE_SECONDS + 0.2)
+        return answer(headers)
+
+    monkeypatch.setattr(server, "_finish", finishing)
+    monkeypatch.setattr(gate.verifier, "answer", held_up)
+    gate.begin_to_stop()
+    assert stopping.wait(60)
+    for response in (busy.ask(gate.headers()), waiting.receive()):
+        assert (response.status, response.headers["connection"]) == (302, "close")
 
 
 @pytest.mark.threat("DAT-4")
