@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
 import secrets
@@ -241,10 +242,14 @@ class RunningGate:
         assert response is not None
         return {"http_status": response.status} | json.loads(response.body)
 
+    def begin_to_stop(self) -> None:
+        with contextlib.suppress(RuntimeError):  # its loop has ended already
+            self._loop.call_soon_threadsafe(self._stop.set)
+
     def stop(self) -> None:
         for client in self._clients:
             client.close()
-        self._loop.call_soon_threadsafe(self._stop.set)
+        self.begin_to_stop()
         self._thread.join(60)
         assert not self._thread.is_alive()
         self.sights.close()

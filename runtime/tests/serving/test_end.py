@@ -8,9 +8,9 @@ import sys
 HELD_UP = """
 import threading
 from argos.serving.serve import end_within
-end_within(0.5)
 held = threading.Thread(target=threading.Event().wait, name="held")  # the interpreter waits for it for ever
 held.start()
+end_within(0.5)
 """
 
 

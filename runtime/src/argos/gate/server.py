@@ -116,6 +116,7 @@ async def _finish(server: asyncio.AbstractServer, connections: Connections) -> N
     drop_at = idle_at + STOP_SECONDS
     while len(connections) and loop.time() < drop_at:
         if loop.time() >= idle_at:
+            await asyncio.sleep(0)  # held up, the loop has not yet read what came meanwhile: that is not idle
             connections.close_idle()
         await asyncio.sleep(0.02)
     connections.abort()
