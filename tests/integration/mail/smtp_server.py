@@ -54,7 +54,8 @@ class MailServer:
         self._closed = False
         self._accounts, self._refuses = accounts or {}, refuses
         self.says, self.auth_says = says, auth_says
-        options: dict[str, Any] = {"hostname": address, "port": self.port, "ready_timeout": 30}
+        options: dict[str, Any] = {"hostname": address, "port": self.port, "ready_timeout": 60}
+        options["server_hostname"] = "mail.example"  # else it asks DNS for this machine's, and all wait for that
         if implicit:
             options["ssl_context"] = tls
         elif tls is not None:
