@@ -130,7 +130,7 @@ def test_each_refusal_has_its_status_and_a_code(
 
 
 def test_a_body_that_is_no_json_is_refused(behind_caddy: Runtime) -> None:
-    with httpx.Client(transport=httpx.HTTPTransport(uds=str(behind_caddy.admin_socket))) as client:
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(behind_caddy.admin_socket)), timeout=60) as client:
         for path in ("/v1/users", "/v1/config/plan", "/v1/config/apply"):
             for body in (b"\xff{not json", b'{"hosts": ["\xff"], "username": "\xff"}', b"[" * 100_000):
                 answer = client.post(f"http://localhost{path}", content=body)
