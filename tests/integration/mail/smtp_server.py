@@ -111,6 +111,7 @@ class Scripted:
         self.port = free_port()
         self.received = b""
         self.over = threading.Event()
+        self.played = threading.Event()  # a connection came to its end
         self._play = play
         self._listener = socket.create_server((NAME, self.port))
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -140,6 +141,7 @@ class Scripted:
                 return
             with channel, contextlib.suppress(OSError):
                 self._play(self, channel)
+            self.played.set()
 
 
 @contextlib.contextmanager
