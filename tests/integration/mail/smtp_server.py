@@ -54,7 +54,8 @@ class MailServer:
         self._closed = False
         self._accounts, self._refuses = accounts or {}, refuses
         self.says, self.auth_says = says, auth_says
-        options: dict[str, Any] = {"hostname": address, "port": self.port, "ready_timeout": 30}
+        options: dict[str, Any] = {"hostname": address, "port": self.port, "ready_timeout": 60}
+        options["server_hostname"] = "mail.example"  # else it asks DNS for this machine's, and all wait for that
         if implicit:
             options["ssl_context"] = tls
         elif tls is not None:
@@ -110,6 +111,7 @@ class Scripted:
         self.port = free_port()
         self.received = b""
         self.over = threading.Event()
+        self.played = threading.Event()  # a connection came to its end
         self._play = play
         self._listener = socket.create_server((NAME, self.port))
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -139,6 +141,7 @@ class Scripted:
                 return
             with channel, contextlib.suppress(OSError):
                 self._play(self, channel)
+            self.played.set()
 
 
 @contextlib.contextmanager

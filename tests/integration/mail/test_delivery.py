@@ -227,6 +227,13 @@ def test_a_server_that_hangs_drips_or_floods_is_given_up(
         assert time.monotonic() - begun < 60, "the time for it, and room for a busy machine"
 
 
+def test_a_server_that_floods_is_hung_up_on(application: Application, declare: Declare) -> None:
+    with running(Scripted(floods)) as peer:
+        declare(peer.port)
+        failed(application.mail.test(CLI), "greeting")
+        assert peer.played.wait(60), "the connection stays open"
+
+
 def test_a_server_that_is_not_there_or_is_none(application: Application, declare: Declare) -> None:
     def not_smtp(_peer: Scripted, channel: socket.socket) -> None:
         channel.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")

@@ -104,6 +104,7 @@ def test_declared_tried_and_told_over_a_restart(runtime: Runtime, authority: Aut
         runtime.write("UPDATE mails SET at = at - 100")
         arrived(server, 1)
         assert b"203.0.113.22" in server.raw[0]
+        settled(runtime)
     everything = runtime.log.read_bytes() + repr(runtime.rows("SELECT * FROM audit")).encode()
     everything += b"".join(path.read_bytes() for path in (runtime.root / "data").iterdir() if path.is_file())
     assert PASSWORD.encode() not in everything

@@ -14,6 +14,8 @@ from dance import declare_provider, new_browser, refresh_target, start
 from hostile_provider import SECRET
 from panel_runtime import Runtime
 
+pytestmark = pytest.mark.timeout(900)  # the first run downloads and compiles them
+
 
 @pytest.fixture(scope="module", params=["javascript", "golang"])
 def independent(request: pytest.FixtureRequest, served: Runtime) -> Iterator[str]:

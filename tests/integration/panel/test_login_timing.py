@@ -108,7 +108,7 @@ def told_apart(times: dict[str, list[float]]) -> list[str]:
 
 
 @pytest.mark.threat("LOG-2")
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(2400)
 def test_the_time_of_a_refusal_tells_nothing_about_the_account(behind_caddy: Runtime) -> None:
     fill(behind_caddy, TALLY)
     first = told_apart(measure(behind_caddy, TALLY))

@@ -222,6 +222,8 @@ class _Delivery:
         if self._mail is not None:
             self._mail.close()
         if self._channel is not None:
+            # What smtplib reads by keeps the descriptor when its greeting fails: the peer would wait on.
+            bounded_http.shut(self._channel)
             self._channel.close()
 
 
