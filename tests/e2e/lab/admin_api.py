@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from lab.guest import Guest
+from lab.served import wait_until_served
 
 OWNER = "e2e"  # prune removes what the suite declared and nothing of the operator's
 SAMPLE = "http://127.0.0.1:8081"
@@ -49,7 +50,7 @@ class AdminApi:
         self._guest = guest
 
     def request(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
-        """Send one request; raise OSError when the runtime does not answer."""
+        """Send one request; raise OSError when the runtime does not answer. What it declares is served afterwards."""
         sent = {"Argos-Actor": "e2e:suite", "Content-Type": "application/json", **(headers or {})}
         payload = b"" if body is None else json.dumps(body).encode()
         status, printed, complaint = self._guest.attempt(
@@ -58,6 +59,8 @@ class AdminApi:
         if status:
             raise ConnectionError(f"{method} {path}: {complaint[-800:]}")
         answer = json.loads(printed)
+        if answer["status"] == 200 and path == "/v1/config/apply":
+            wait_until_served(self._guest, (body or {}).get("hosts", []))
         return Answer(answer["status"], json.loads(answer["body"]) if answer["body"] else None)
 
     def get(self, path: str) -> Any:

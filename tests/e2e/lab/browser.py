@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Frame, sync_playwright
 
-from lab.guest import Guest
+from lab.guest import CHECKOUT, Guest
 
+BINARY = CHECKOUT / "tests" / "browser" / "steady_chromium.py"
 PATIENCE_MS = 90_000
 
 
@@ -20,11 +20,9 @@ def chromium(guest: Guest, **elsewhere: str) -> Iterator[Browser]:
     ``elsewhere`` gives names that lie at another address than the guest's.
     """
     rules = [f"MAP {name} {address}" for name, address in elsewhere.items()]
-    binary = shutil.which("chromium")
-    assert binary, "The e2e suite needs Debian's chromium: apt-get install chromium"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=binary,
+            executable_path=BINARY,
             timeout=PATIENCE_MS,
             args=[
                 f"--host-resolver-rules={','.join([*rules, f'MAP * {guest.address}'])}",

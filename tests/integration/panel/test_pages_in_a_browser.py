@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[3] / "runtime/tests/panel"))
 
 from sample_state import fill
 
+BINARY = Path(__file__).parents[2] / "browser" / "steady_chromium.py"
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1100, "height": 800}
 WITHIN = 60_000  # milliseconds, on a busy machine
 SMALLEST = 24  # CSS pixels: WCAG 2.2, 2.5.8
@@ -43,10 +43,8 @@ def addresses(lan: Runtime) -> list[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    binary = shutil.which("chromium")
-    assert binary, "This suite needs Debian's chromium: apt-get install chromium"
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=binary, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        started = playwright.chromium.launch(executable_path=BINARY, args=["--no-sandbox", "--disable-dev-shm-usage"])
         yield started
         started.close()
 
