@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from stages import GO_MODULE, Stage, budget, compiled, conclude, go, prepared, together
+from stages import BY_FILE, GO_MODULE, Stage, budget, compiled, conclude, go, prepared, together
 
 WHOLE = budget("CHECK")
 
@@ -30,7 +30,7 @@ def lanes() -> list[list[Stage]]:
             Stage("playbooks", ["sh", "-ec", playbooks], WHOLE),
         ],
         [
-            Stage("unit", ["pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "-m", "not long"], WHOLE),
+            Stage("unit", ["pytest", "-q", *BY_FILE, "-p", "no:cacheprovider", "-m", "not long"], WHOLE),
             Stage("go", ["sh", "-ec", gofmt], WHOLE, environment),
         ],
     ]

@@ -23,6 +23,8 @@ LOGS = TOP / "build" / "logs"
 GO_MODULE = TOP / "roles/caddy/files/argos-caddy"
 LATENESS = 5
 """After so many times its budget a stage is ended."""
+BY_FILE = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+"""Two workers of pytest, each with whole files, in their order: where a file is cut would else depend on the time."""
 COUNT = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
 # pytest's last line, or that of a stage which sums up stages of its own.
 CLOSING = re.compile(

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from stages import GO_MODULE, TOP, Stage, budget, compiled, conclude, go, prepared, say, together
+from stages import BY_FILE, GO_MODULE, TOP, Stage, budget, compiled, conclude, go, prepared, say, together
 
 CHECKOUT = hashlib.sha256(str(TOP).encode()).hexdigest()[:6]  # two checkouts' guests do not meet
 GUEST = f"argos-t{CHECKOUT}"
@@ -42,7 +42,7 @@ def main() -> int:
         ["sh", "-ec", f"python3 scripts/up.py --guest {GUEST} | tee /dev/stderr | grep -x changed=0 >/dev/null"],
         240,
     )
-    integration = Stage("integration", ["pytest", "-q", "-n", "2", "tests/integration"], budget("INTEGRATION"), guest)
+    integration = Stage("integration", ["pytest", "-q", *BY_FILE, "tests/integration"], budget("INTEGRATION"), guest)
     endurance = Stage("endurance", ["pytest", "-q", "-n", "2", "tests/endurance"], budget("ENDURANCE"))
     long = Stage("long", ["pytest", "-q", "-n", "2", "-m", "long"], budget("LONG"))
     end_to_end = Stage("e2e", e2e, budget("E2E"), guest)
