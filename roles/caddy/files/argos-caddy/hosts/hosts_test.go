@@ -2,9 +2,11 @@ package hosts
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -41,6 +43,32 @@ func served(t *testing.T, handler caddyhttp.MiddlewareHandler, r *http.Request, 
 		t.Fatal(err)
 	}
 	return w
+}
+
+// A load of a thousand hosts takes a second of the core that visitors of the present ones are served on.
+func TestWhoIsAskingHasATurnBetweenTwoHostsOfALoad(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	names := make([]string, 200)
+	for number := range names {
+		names[number] = fmt.Sprintf(`"h%d.example.com":[]`, number)
+	}
+	over, turns := make(chan struct{}), make(chan int)
+	go func() {
+		for taken := 0; ; taken++ {
+			select {
+			case <-over:
+				turns <- taken
+				return
+			default:
+				runtime.Gosched()
+			}
+		}
+	}()
+	_, err := provisioned(t, `{"hosts":{`+strings.Join(names, ",")+`}}`)
+	close(over)
+	if taken := <-turns; err != nil || taken < len(names)/2 {
+		t.Fatalf("%d turns while %d hosts were read (%v)", taken, len(names), err)
+	}
 }
 
 func TestAHostIsFoundByItsNameAndAWildcardYieldsToIt(t *testing.T) {
