@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Frame, 
 
 from lab.guest import CHECKOUT, Guest
 
-BINARY = CHECKOUT / "tests" / "browser" / "steady_chromium.py"
+BINARY = CHECKOUT / "tests" / "browser" / "chromium"
 PATIENCE_MS = 90_000
 
 

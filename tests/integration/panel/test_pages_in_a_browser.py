@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[3] / "runtime/tests/panel"))
 
 from sample_state import fill
 
-BINARY = Path(__file__).parents[2] / "browser" / "steady_chromium.py"
+BINARY = Path(__file__).parents[2] / "browser" / "chromium"
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1100, "height": 800}
 WITHIN = 60_000  # milliseconds, on a busy machine
 SMALLEST = 24  # CSS pixels: WCAG 2.2, 2.5.8

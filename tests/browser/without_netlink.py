@@ -1,10 +1,6 @@
-#!/usr/bin/env python3
-"""Debian's Chromium, deaf to changes of this machine's network.
+"""Runs a command that can open no netlink socket: ``without_netlink.py COMMAND [ARGUMENT ...]``."""
 
-The kernel tells it by netlink of each address that comes and goes, of any interface, and Chromium then aborts what it
-is loading (ERR_NETWORK_CHANGED): a form that was being sent is lost. Guests and namespaces that other tests make and
-remove meanwhile are such changes. Without netlink it works as on a machine whose network stays as it is.
-"""
+from __future__ import annotations
 
 import ctypes
 import errno
@@ -42,8 +38,8 @@ def refuse_netlink() -> None:
 
 
 if __name__ == "__main__":
-    binary = shutil.which("chromium")
+    binary = shutil.which(sys.argv[1])
     if binary is None:
-        sys.exit("This suite needs Debian's chromium: apt-get install chromium")
+        sys.exit(f"{sys.argv[1]} is not installed: apt-get install {sys.argv[1]}")
     refuse_netlink()
-    os.execv(binary, [binary, *sys.argv[1:]])
+    os.execv(binary, sys.argv[1:])
