@@ -37,10 +37,7 @@ def add_error_handlers(app: falcon.App[falcon.Request, falcon.Response]) -> None
 
 def status_of(resp: falcon.Response, error: ArgosError) -> str:
     """The status line of a page that shows ``error``, as the API answers; sets the header fields that go with it."""
-    answer = api_errors.answer_for(error)
-    for name, value in answer.headers.items():
-        resp.set_header(name, value)
-    return str(falcon.code_to_http_status(answer.status))
+    return _status_of(resp, api_errors.answer_for(error))
 
 
 def _http_error(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _params: dict[str, str]) -> None:
@@ -68,7 +65,7 @@ def _domain_error(req: falcon.Request, resp: falcon.Response, error: ArgosError,
     pages.render(
         resp,
         "message.html",
-        status=status_of(resp, error),
+        status=_status_of(resp, answer),
         heading=_HEADINGS.get(answer.status, "That did not work"),
         message=answer.message,
         sign_out=False,
@@ -88,3 +85,9 @@ def _unexpected(req: falcon.Request, resp: falcon.Response, error: Exception, _p
         message="The panel could not complete this. The reason is in its journal: journalctl -u argos.",
         sign_out=False,
     )
+
+
+def _status_of(resp: falcon.Response, answer: api_errors.Answer) -> str:
+    for name, value in answer.headers.items():
+        resp.set_header(name, value)
+    return str(falcon.code_to_http_status(answer.status))

@@ -73,12 +73,10 @@ class MailPage:
             outcome = self._application.engine.apply(visit.actor, document, form.get("etag") or None)
         except ArgosError as error:
             shown = typed if do == "save" else None
-            self._show(req, resp, form=shown, problems=self._problems(error), status=status_of(resp, error))
+            problems = Problems.of(error, PLACES, self._application.scrubber.scrub)
+            self._show(req, resp, form=shown, problems=problems, status=status_of(resp, error))
             return
         resp.status, resp.location = falcon.HTTP_303, f"/mail?done={'saved' if outcome.changed else 'same'}"
-
-    def _problems(self, error: ArgosError) -> Problems:
-        return Problems.of(error, PLACES, self._application.scrubber.scrub)
 
     def _owner(self) -> str:
         stored = self._application.state().resources.get(("settings", "mail"))
