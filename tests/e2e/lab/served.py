@@ -7,9 +7,11 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from lab.guest import PATIENCE, Guest
+from lab.polling import until
 
 
 def wait_until_served(guest: Guest, hosts: Iterable[Mapping[str, Any]]) -> None:
@@ -22,13 +24,11 @@ def wait_until_served(guest: Guest, hosts: Iterable[Mapping[str, Any]]) -> None:
     names = [host["name"] for host in hosts if "tls" not in host and host.get("state") != "absent"]
     end = time.monotonic() + PATIENCE
     for name in dict.fromkeys(name.replace("*", "any") for name in names):
-        while not _served(guest, trust, name) and time.monotonic() < end:
-            time.sleep(0.1)
+        with contextlib.suppress(AssertionError):
+            until(f"{name} is served", partial(_served, guest, trust, name), within=end - time.monotonic(), every=0.1)
 
 
 def _served(guest: Guest, trust: ssl.SSLContext, name: str) -> bool:
-    with contextlib.suppress(OSError):
-        plain = socket.create_connection((guest.address, 443), timeout=30)
-        with plain, trust.wrap_socket(plain, server_hostname=name):
-            return True
-    return False
+    plain = socket.create_connection((guest.address, 443), timeout=30)
+    with plain, trust.wrap_socket(plain, server_hostname=name):
+        return True
