@@ -1,9 +1,9 @@
 """Run something under ptrace(2), and see or stop it at each call by which it changes files or speaks to Caddy.
 
 The kernel itself says what was called, so nothing hides: SQLite's writes and syncs, a child's, those of a process
-that forbids dumps. A seccomp filter (libseccomp, which Debian's systemd has) stops the process at these calls
-alone. ``strace --inject`` would do as much for one process, but counts the calls of each thread for itself, and a
-command here is several processes; it would also begin an interpreter for each of hundreds of runs.
+that forbids dumps. A seccomp filter stops the process at these calls alone. ``strace --inject`` would do as much for
+one process, but counts the calls of each thread for itself, and a command here is several processes; it would also
+begin an interpreter for each of hundreds of runs.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
+
+import call_filter
 
 NAMES = {
     "fsync": "fsync", "fdatasync": "fsync", "ftruncate": "ftruncate", "write": "write", "pwrite64": "write",
@@ -39,7 +41,6 @@ _EVENT_SECCOMP, _EVENT_STOP = 7, 128
 _WALL = 0x40000000
 _AT_FDCWD, _AT_REMOVEDIR = -100, 0x200
 _INFO = struct.Struct("=B3xIQQQ6Q")
-_ALLOW, _TRACE, _MASKED_EQ = 0x7FFF0000, 0x7FF00000, 7
 _DELETED = " (deleted)"
 _STAMP = re.compile(r"\d{8}T\d{6}Z(?:-[0-9a-f]{4,8})?|\b[0-9a-f]{8,}\b")
 _SHARED = "-shm"
@@ -73,21 +74,11 @@ class Point(NamedTuple):
     occurrence: int
 
 
-class _Condition(ctypes.Structure):
-    _fields_ = [("arg", ctypes.c_uint), ("op", ctypes.c_int), ("a", ctypes.c_uint64), ("b", ctypes.c_uint64)]
-
-
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
 _libc.ptrace.restype = ctypes.c_long
-_seccomp = ctypes.CDLL("libseccomp.so.2", use_errno=True)
-_seccomp.seccomp_init.restype = ctypes.c_void_p
-_seccomp.seccomp_rule_add_array.argtypes = [
-    ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint, ctypes.POINTER(_Condition),
-]  # fmt: skip
-_seccomp.seccomp_load.argtypes = [ctypes.c_void_p]
 _NUMBERS = {
-    number: name for name in NAMES if (number := _seccomp.seccomp_syscall_resolve_name(name.encode())) >= 0
+    number: name for name in NAMES if (number := call_filter.number_of(name)) >= 0
 }  # of this architecture, which may lack some
 
 
@@ -124,19 +115,11 @@ def traced(work: Callable[[], int], top: Path, kill_at: Point | None = None) -> 
 
 def _filter() -> None:
     """Stop this process, for its tracer, at the calls of :data:`NAMES`."""
-    context = _seccomp.seccomp_init(_ALLOW)
-    for number, name in _NUMBERS.items():
-        conditions = (_Condition * 1)()
-        if name in {"open", "openat"}:
-            conditions[0] = _Condition(1 if name == "open" else 2, _MASKED_EQ, os.O_CREAT, os.O_CREAT)
-        count = int(name in {"open", "openat"})
-        _checked(_seccomp.seccomp_rule_add_array(context, _TRACE, number, count, conditions))
-    _checked(_seccomp.seccomp_load(context))
-
-
-def _checked(result: int) -> None:
-    if result < 0:
-        raise OSError(-result, f"libseccomp: {os.strerror(-result)}")
+    creates = {
+        name: call_filter.Condition(flags, call_filter.MASKED_EQUAL, os.O_CREAT, os.O_CREAT)
+        for name, flags in {"open": 1, "openat": 2}.items()
+    }
+    call_filter.load(call_filter.TRACE, ((number, creates.get(name)) for number, name in _NUMBERS.items()))
 
 
 def _ptrace(request: int, pid: int, address: int = 0, data: int = 0) -> int:
